@@ -90,9 +90,14 @@ wasm-target: | needs-rust
 
 # The binary: the browser's module, the page that loads it, and the program that embeds the page.
 
+# The sandbox hears of a few frames a second, so its core is small rather than fast.
+SMALL_CORE := --config 'profile.wasm.package.chanwire-core.opt-level="z"'
+
 $(BINDINGS) &: $(RUST_SOURCES) | wasm-target
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C target-feature=+simd128' \
-		$(CARGO) build --locked -p chanwire-wasm -p chanwire-compose -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
+		$(CARGO) build --locked -p chanwire-wasm -p chanwire-compose --lib --target wasm32-unknown-unknown --profile wasm
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C target-feature=+simd128' \
+		$(CARGO) build --locked -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm $(SMALL_CORE)
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_wasm.wasm web/src/wasm
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_compose.wasm web/src/wasm
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_sandbox.wasm web/src/wasm
@@ -149,27 +154,18 @@ test-e2e: $(BINARY) $(E2E_PACKAGES)
 pictures: $(BINARY) $(E2E_PACKAGES) system-packages
 	cd tests/e2e && CHANWIRE_PICTURES=$(CURDIR)/web/pictures CHANWIRE_BIN=$(CURDIR)/$(BINARY) node --test tap.test.mjs
 
-# What tests and measurements need from the system: programs in packages of the same names, or PACKAGE:FILE. Nothing is
-# installed where it is there already. Debian puts servers where only root looks.
+# Debian puts servers where only root looks.
 SYSTEM_PATH := $(PATH):/usr/sbin
 NGINX_STREAM := /usr/lib/nginx/modules/ngx_stream_module.so
-install-missing = @missing=; \
-	for program in $(1); do test -e "$${program\#*:}" || PATH="$(SYSTEM_PATH)" command -v $$program >/dev/null || missing="$$missing $${program%%:*}"; done; \
-	test -z "$$missing" || { \
-		echo "installing$$missing"; \
-		sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
-		{ $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null \
-			|| { echo "this needs$$missing: run 'apt-get install$$missing' as root, then this again" >&2; exit 1; }; \
-	}
 
 .PHONY: system-packages
 system-packages:
-	$(call install-missing,chromium haproxy libnginx-mod-stream:$(NGINX_STREAM) nginx strace tmux tshark)
+	@tests/install-packages.sh chromium haproxy iproute2:/usr/bin/ip libnginx-mod-stream:$(NGINX_STREAM) nginx openssl strace tmux tshark
 
 # The servers that this one is measured beside, and what counts instructions.
 .PHONY: bench-packages
 bench-packages:
-	$(call install-missing,redis-server nats-server valgrind)
+	@tests/install-packages.sh redis-server nats-server valgrind
 
 .PHONY: bench
 bench: $(BINARY) bench-packages | needs-rust
@@ -184,7 +180,7 @@ bench-web: system-packages $(BINARY) $(E2E_PACKAGES)
 	cd tests/e2e && CHANWIRE_BIN=$(CURDIR)/$(BINARY) node bench.mjs
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= decoder oracle request server deadlines joined client filter import inspect
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 # Inputs longer than the decoder's BUFFER_STEP take another path through it.
 fuzz-length = $$(case $(1) in decoder|oracle) echo 6000;; *) echo 512;; esac)
 .PHONY: fuzz

@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The flags with which SQLite is to be built, as `.cargo/config.toml` gives them.
-const SQLITE_FLAGS: [&str; 2] = ["-DHAVE_FDATASYNC=1", "-DSQLITE_DEFAULT_MEMSTATUS=0"];
+const SQLITE_FLAGS: [&str; 3] = ["-DHAVE_FDATASYNC=1", "-DSQLITE_DEFAULT_MEMSTATUS=0", "-DSQLITE_ENABLE_DBPAGE_VTAB=1"];
 
 /// Tells the program, and whoever builds it, if SQLite lacks one of the flags. A build script cannot give them to
 /// another package's.
@@ -63,8 +63,10 @@ fn check_sqlite() {
         String::new()
     } else {
         let flags = SQLITE_FLAGS.join(" ");
-        let advice =
-            format!("SQLite is built without flags that make it faster: build with LIBSQLITE3_FLAGS='{flags}'");
+        let advice = format!(
+            "SQLite is built without flags that make it faster and with which deleted texts are erased: build with \
+             LIBSQLITE3_FLAGS='{flags}'"
+        );
         println!("cargo::warning={advice}");
         advice
     };

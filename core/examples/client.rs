@@ -17,8 +17,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, channel_name, username, message_content] =
         arguments.try_into().map_err(|_| "four arguments are needed: ADDRESS CHANNEL USERNAME MESSAGE")?;
-    let message =
-        Message { username: username.try_into()?, message_content, channel_name: Some(channel_name.try_into()?) };
+    let message = Message {
+        username: username.try_into()?,
+        message_content,
+        channel_name: Some(channel_name.try_into()?),
+        client_message_id: None,
+    };
     for response in ask(&mut TcpStream::connect(address)?, &[Request::List, Request::Message(message)])? {
         match response {
             Response::Channels(channels) => {
@@ -27,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             }
             Response::Hosted { channel_name } => println!("{channel_name:?} is hosted"),
-            Response::Delivered { timestamp } => println!("delivered at {timestamp}"),
+            Response::Delivered { timestamp, .. } => println!("delivered at {timestamp}"),
             // What a peer says is shown escaped, so that it cannot steer a terminal.
             Response::Error(error) => println!("refused: {:?}", error.to_string()),
             _ => println!("an answer to something else"),

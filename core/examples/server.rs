@@ -56,7 +56,9 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
                     }
                 }
                 // Not used here: LISTs are answered by the hub, and the number of connections is not limited.
-                Effect::Publish(_) | Effect::Describe(..) | Effect::Disconnected(_) => {}
+                Effect::Publish(_) | Effect::Describe(..) | Effect::Disconnected(_) | Effect::Acted(_) => {}
+                // There are no accounts.
+                Effect::Verify(verification, ..) => hub.handle_verified(verification, None)?,
                 Effect::Read(read, query) => hub.handle_page(read, Some(query.found(page(&store, &query))))?,
                 // Only messages are kept: the hub has the directory in memory, and nothing outlives the process.
                 Effect::Store(StoreCommand::Commit(writes)) => {
@@ -76,7 +78,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
 
 const fn message(write: &Write) -> Option<&StoredMessage> {
     match write {
-        Write::Append(message) => Some(message),
+        Write::Append { message, .. } => Some(message),
         _ => None,
     }
 }

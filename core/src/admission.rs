@@ -155,6 +155,9 @@ impl fmt::Display for Network {
 /// The number of addresses without a connection that are remembered. Beyond it the oldest is forgotten.
 const MAX_LEFT: usize = 65_536;
 
+/// The most TLS handshakes of an address at one time: a share of the server's that leaves room for the other addresses.
+pub const MAX_HANDSHAKES: usize = 64;
+
 /// The connections of each address.
 ///
 /// Ask it of each connection that comes, and give it back the permit of each that is over. It counts nothing of
@@ -171,6 +174,8 @@ pub struct Admission {
 #[derive(Debug)]
 struct Account {
     connections: usize,
+    /// Those of them that are in their TLS handshake.
+    handshakes: usize,
     connects: Bucket,
     requests: Arc<Bucket>,
 }
@@ -178,7 +183,12 @@ struct Account {
 /// The permit of an admitted connection, to be [released](Admission::release) when the connection is over.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a permit that is not given back counts for ever"]
-pub struct Permit(Option<IpAddr>);
+pub struct Permit {
+    /// The address that it counts for; `None` if that is exempt.
+    address: Option<IpAddr>,
+    /// Whether it counts as a handshake, too.
+    is_in_handshake: bool,
+}
 
 /// A refusal of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,13 +279,14 @@ impl Admission {
             return Err(Refusal::Denied);
         }
         if is_in(&limits.exempt) {
-            return Ok((Permit(None), None));
+            return Ok((Permit { address: None, is_in_handshake: false }, None));
         }
         let address = of_subscriber(address);
         let limit = limits.max_connections.max(1);
         let account = match self.addresses.entry(address) {
             Entry::Vacant(account) => account.insert(Account {
                 connections: 0,
+                handshakes: 0,
                 connects: Bucket::new(limits.connects),
                 requests: Arc::new(Bucket::new(limits.address_rate)),
             }),
@@ -289,13 +300,42 @@ impl Admission {
         }
         account.connects.charge(now, 1);
         account.connections += 1;
-        Ok((Permit(Some(address)), Some(Throttle::new(limits.connection_rate, Arc::clone(&account.requests)))))
+        let permit = Permit { address: Some(address), is_in_handshake: false };
+        Ok((permit, Some(Throttle::new(limits.connection_rate, Arc::clone(&account.requests)))))
+    }
+
+    /// Begins the TLS handshake of a connection. Returns whether its address has fewer than [`MAX_HANDSHAKES`] of them;
+    /// if not, the connection is to be closed. An exempt address has any number.
+    pub fn begin_handshake(&mut self, permit: &mut Permit) -> bool {
+        let account = permit.address.and_then(|address| self.addresses.get_mut(&address));
+        let Some(account) = account.filter(|_| !permit.is_in_handshake) else { return true };
+        let is_free = account.handshakes < MAX_HANDSHAKES;
+        account.handshakes += usize::from(is_free);
+        permit.is_in_handshake = is_free;
+        is_free
+    }
+
+    /// Ends the TLS handshake of a connection that goes on. [`release`](Self::release) ends that of any other.
+    pub fn end_handshake(&mut self, permit: &mut Permit) {
+        if core::mem::take(&mut permit.is_in_handshake)
+            && let Some(account) = permit.address.and_then(|address| self.addresses.get_mut(&address))
+        {
+            account.handshakes -= 1;
+        }
+    }
+
+    /// Returns the throttle of a connection that has no address, such as one through a Unix socket. No other limit of
+    /// addresses is for it.
+    #[must_use]
+    pub const fn throttle_without_address(&self) -> Throttle {
+        Throttle::without_address(self.limits.connection_rate)
     }
 
     /// Takes back the permit of a connection that is over.
-    pub fn release(&mut self, now: Time, permit: Permit) {
+    pub fn release(&mut self, now: Time, mut permit: Permit) {
         self.forget_some(now);
-        let Permit(Some(address)) = permit else { return };
+        self.end_handshake(&mut permit);
+        let Some(address) = permit.address else { return };
         let Some(account) = self.addresses.get_mut(&address) else { return };
         account.connections -= 1;
         if account.connections == 0 {
@@ -397,6 +437,31 @@ mod tests {
         let _held = admission.admit(at(0), address("2001:db8:0:1::1")).unwrap();
         assert!(admission.admit(at(0), address("2001:db8:0:1:ffff::9")).is_err());
         assert!(admission.admit(at(0), address("2001:db8:0:2::1")).is_ok());
+    }
+
+    #[test]
+    fn an_address_has_a_share_of_the_handshakes_until_they_end() {
+        let mut admission = admission(|limits| limits.connects = Rate::new(1000, 1000).unwrap());
+        let admit = |admission: &mut Admission, from| admission.admit(at(0), address(from)).unwrap().0;
+        let mut permits: Vec<Permit> = (0..=MAX_HANDSHAKES).map(|_| admit(&mut admission, "2001:db8:0:1::1")).collect();
+        let mut last = permits.pop().unwrap();
+        for permit in &mut permits {
+            assert!(admission.begin_handshake(permit));
+        }
+        assert!(!admission.begin_handshake(&mut last));
+        let mut neighbour = admit(&mut admission, "2001:db8:0:1::2");
+        assert!(!admission.begin_handshake(&mut neighbour), "it is of the same network");
+        for from in ["192.0.2.8", "127.0.0.1"] {
+            let mut other = admit(&mut admission, from);
+            assert!(admission.begin_handshake(&mut other), "{from}");
+        }
+        // One succeeds, and another's connection ends.
+        admission.end_handshake(&mut permits[0]);
+        assert!(admission.begin_handshake(&mut last));
+        admission.end_handshake(&mut permits[0]);
+        assert!(!admission.begin_handshake(&mut neighbour), "a handshake ends once");
+        admission.release(at(1), permits.pop().unwrap());
+        assert!(admission.begin_handshake(&mut neighbour));
     }
 
     #[test]

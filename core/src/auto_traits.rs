@@ -12,8 +12,8 @@ use crate::{
         Query, ReadId, ReleasedChannel, Replay, Snapshot, StoreCommand, StoreOutcome, Write,
     },
     wire::{
-        Address, Blame, Channel, ChannelName, Command, Decoder, ErrorResponse, Fault, FaultKind, Field, FieldKind,
-        Frame, HistoryRange, Host, Item, JoinFrom, Message, NotAName, NotATimestamp, NotAnAddress, Partial,
+        AccountName, Address, Blame, Channel, ChannelName, Command, Decoder, ErrorResponse, Fault, FaultKind, Field,
+        FieldKind, Frame, HistoryRange, Host, Item, JoinFrom, Message, NotAName, NotATimestamp, NotAnAddress, Partial,
         PayloadFault, PayloadFaultKind, Place, Request, Response, ResumeState, Skipped, Status, StoredMessage,
         Timestamp, UnknownCommand, UnknownStatus, Username,
         json::{JsonError, Reader, Text, Token, TokenKind},
@@ -52,5 +52,5 @@ assert_send_and_sync!(Address, Blame, Channel, Command, Decoder<Command>, Decode
 assert_send_and_sync!(FaultKind, Field, FieldKind, Frame<'_, Command>, HistoryRange, Host, Item<'_, Status>, JoinFrom);
 assert_send_and_sync!(Message, NotATimestamp, NotAnAddress, Partial<Command>, PayloadFault, PayloadFaultKind, Place);
 assert_send_and_sync!(Request, Response, ResumeState, Skipped, StoredMessage, Timestamp, UnknownCommand, UnknownStatus);
-assert_send_and_sync!(ChannelName, NotAName, Username);
+assert_send_and_sync!(AccountName, ChannelName, NotAName, Username);
 assert_send_and_sync!(JsonError, Reader<'_>, Text<'_>, Token<'_>, TokenKind<'_>);

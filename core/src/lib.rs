@@ -56,6 +56,8 @@
 //!
 //! Report a closed connection to the hub by `disconnect`, after its last request.
 //!
+//! [`Rights`](rights::Rights) say who may read, write and host which channels; everybody may by default.
+//!
 //! A server that strangers reach asks an [`Admission`](admission::Admission) of each connection, and gives the
 //! connection's `Server` the [`Throttle`](endpoint::Throttle) that it gets.
 //!
@@ -139,7 +141,8 @@
 //! let channel = Channel { channel_name: "general".parse()?, address: here };
 //! let host = client.send(now, &Request::Host(Host { channel, lease: None }))?;
 //! let (username, message_content) = ("ann".parse()?, "hello".into());
-//! let message = client.send(now, &Request::Message(Message { username, message_content, channel_name: None }))?;
+//! let message = Message { username, message_content, channel_name: None, client_message_id: None };
+//! let message = client.send(now, &Request::Message(message))?;
 //! carry(now, &mut client, &mut server);
 //!
 //! while let Some(event) = server.poll_event() {
@@ -170,7 +173,7 @@
 //! let answers: Vec<_> = core::iter::from_fn(|| client.poll_event()).collect();
 //! assert_eq!(answers, [
 //!     ClientEvent::Answer { id: host, response: Response::Hosted { channel_name: "general".parse()? } },
-//!     ClientEvent::Answer { id: message, response: Response::Delivered { timestamp: wall } },
+//!     ClientEvent::Answer { id: message, response: Response::Delivered { timestamp: wall, id: None } },
 //! ]);
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
@@ -210,12 +213,15 @@
 extern crate alloc;
 
 pub mod admission;
+mod attempts;
 mod auto_traits;
 pub mod endpoint;
+pub mod handshake_queue;
 pub mod hub;
 mod limits;
 pub mod proxy_header;
 mod rate;
+pub mod rights;
 mod span;
 mod time;
 pub mod wire;

@@ -42,6 +42,14 @@ pub struct Limits {
     pub list_ahead: usize,
     /// The bytes of live pushes that may be unsent before the reader is too slow.
     pub max_pushed: usize,
+    /// The time for which a message may be sent again under its `client_message_id` without being stored twice, for HELLO:
+    /// the `retry_window` of the [`HubLimits`](crate::hub::HubLimits). `None` where nothing decides by these ids: HELLO
+    /// then does not name them. It is no default, since not every application has a hub.
+    pub retry_window: Option<Duration>,
+    /// Whether the application has accounts, for HELLO: see [`Hello::AUTH`](crate::wire::Hello::AUTH).
+    pub accounts: bool,
+    /// Whether AUTH may come without encryption from another machine.
+    pub plaintext_auth: bool,
 }
 
 impl Limits {
@@ -59,6 +67,9 @@ impl Limits {
             max_unsent: 256 * 1024,
             list_ahead: 64 * 1024,
             max_pushed: 1024 * 1024,
+            retry_window: None,
+            accounts: false,
+            plaintext_auth: false,
         }
     }
 

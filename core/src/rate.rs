@@ -74,7 +74,7 @@ impl Bucket {
     /// Reservations are served in the order in which they are made.
     #[must_use = "the request is to wait until then"]
     pub fn reserve(&self, now: Time) -> Time {
-        self.allowed_at(now, self.take(now, 1))
+        self.allowed_at(now, self.take(now, 1), 1)
     }
 
     /// Takes units that a request has cost, whether they are there or not.
@@ -85,7 +85,18 @@ impl Bucket {
     /// Returns the time at which a unit is there: `now` if one is.
     #[must_use]
     pub fn ready_at(&self, now: Time) -> Time {
-        self.allowed_at(now, self.full_at.load(Ordering::Relaxed))
+        self.ready_for(now, 1)
+    }
+
+    /// Returns the time at which so many units are there, which are at most the burst: `now` if they are.
+    pub(crate) fn ready_for(&self, now: Time, units: u32) -> Time {
+        self.allowed_at(now, self.full_at.load(Ordering::Relaxed), units)
+    }
+
+    /// Gives back units that were taken.
+    pub(crate) fn give_back(&self, units: u64) {
+        let given_back = |full_at: u64| Some(full_at.saturating_sub(self.rate.nanos(units)));
+        let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, given_back);
     }
 
     /// Returns the time at which it is full: `now` if it is.
@@ -94,10 +105,11 @@ impl Bucket {
         Time::from_millis(self.full_at.load(Ordering::Relaxed).div_ceil(NANOS_PER_MILLI)).max(now)
     }
 
-    /// Returns the time from which on a request is allowed, if the bucket is full at `full_at` without it.
-    fn allowed_at(&self, now: Time, full_at: u64) -> Time {
-        // One unit is there when all but one of the burst are missing.
-        let missing = self.rate.nanos(u64::from(self.rate.burst.get()) - 1);
+    /// Returns the time from which on a request of so many units is allowed, if the bucket is full at `full_at` without
+    /// it.
+    fn allowed_at(&self, now: Time, full_at: u64, units: u32) -> Time {
+        // The units are there when no more than the rest of the burst is missing.
+        let missing = self.rate.nanos(u64::from(self.rate.burst.get().saturating_sub(units)));
         Time::from_millis(full_at.saturating_sub(missing).div_ceil(NANOS_PER_MILLI)).max(now)
     }
 

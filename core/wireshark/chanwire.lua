@@ -19,7 +19,9 @@ local f = {
   retry_after = ProtoField.uint32("chanwire.retry_after", "Retry after", base.DEC),
   channel = ProtoField.string("chanwire.channel", "Channel"),
   username = ProtoField.string("chanwire.username", "Username"),
+  account = ProtoField.string("chanwire.account", "Account"),
   message = ProtoField.string("chanwire.message", "Message"),
+  client_message_id = ProtoField.string("chanwire.client_message_id", "Client message id"),
   timestamp = ProtoField.string("chanwire.timestamp", "Timestamp"),
   address = ProtoField.string("chanwire.address", "Peer server IP"),
   port = ProtoField.uint32("chanwire.port", "Peer server port", base.DEC),
@@ -48,7 +50,7 @@ local SYN, SYN_ACK = 1, 2
 -- Whether a payload follows.
 local COMMANDS = {
   LIST = false, HOST = true, MESSAGE = true, UNHOST = true, JOIN = true, LEAVE = true, HISTORY = true,
-  HELLO = true, CONNECTIONS = true, DISCONNECT = true,
+  HELLO = true, AUTH = true, WHO = true, CHANNELS = true, DELETE = true, CONNECTIONS = true, DISCONNECT = true,
 }
 local STATUSES = { OK = true, REQUEST_ERROR = true, SERVER_ERROR = true }
 -- What a server sends that answers nothing.
@@ -57,8 +59,10 @@ local PUSHES = { MESSAGE = true, NOTICE = true }
 -- Members of payloads that have a field, wherever they stand.
 local MEMBERS = {
   channel_name = f.channel, username = f.username, message_content = f.message, timestamp = f.timestamp,
+  account = f.account,
   peer_server_ip = f.address, peer_server_port = f.port, id = f.id, error = f.error, details = f.details,
   connection = f.connection, peer = f.peer, retry_after = f.retry_after,
+  client_message_id = f.client_message_id,
 }
 
 -- Those of them that are numbers, with the largest one that each can show.

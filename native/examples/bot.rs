@@ -22,7 +22,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             && message.username != name
         {
             let (username, channel_name) = (name.clone(), Some(channel.clone()));
-            client.send(Message { username, message_content: text.into(), channel_name }).await?;
+            client
+                .send(Message { username, message_content: text.into(), channel_name, client_message_id: None })
+                .await?;
         }
     }
     Ok(())

@@ -17,7 +17,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let channel: ChannelName = "news".parse()?;
     client.host(Channel { channel_name: channel.clone(), address: address.to_string().parse()? }, None).await?;
     let (username, message_content) = ("news".parse()?, "the server is up".into());
-    client.send(Message { username, message_content, channel_name: Some(channel.clone()) }).await?;
+    client
+        .send(Message { username, message_content, channel_name: Some(channel.clone()), client_message_id: None })
+        .await?;
     let mut news = client.join(&channel, JoinFrom::Last(1)).await?;
     if let Some(message) = news.next_message().await {
         println!("{}", message?.message_content);

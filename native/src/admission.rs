@@ -41,6 +41,11 @@ impl Addresses {
         }))
     }
 
+    /// Admits a connection that has no address.
+    pub(crate) fn admit_without_address(&self) -> Admitted {
+        Admitted { permit: None, throttle: Some(Box::new(self.lock().throttle_without_address())) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Admission> {
         // No holder can panic half-way through a change.
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,6 +67,20 @@ pub(crate) struct AddressPermit {
     permit: Option<Permit>,
 }
 
+impl AddressPermit {
+    /// Begins the connection's TLS handshake. Returns whether its address has not too many of them.
+    fn begin_handshake(&mut self) -> bool {
+        self.permit.as_mut().is_none_or(|permit| self.addresses.lock().begin_handshake(permit))
+    }
+
+    /// Ends the connection's TLS handshake.
+    fn end_handshake(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            self.addresses.lock().end_handshake(permit);
+        }
+    }
+}
+
 impl Drop for AddressPermit {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
@@ -74,12 +93,24 @@ impl Drop for AddressPermit {
 #[derive(Debug)]
 pub(crate) struct Place {
     _connection: OwnedSemaphorePermit,
-    _address: Option<Box<AddressPermit>>,
+    address: Option<Box<AddressPermit>>,
 }
 
 impl Place {
     pub(crate) const fn new(connection: OwnedSemaphorePermit, address: Option<Box<AddressPermit>>) -> Self {
-        Self { _connection: connection, _address: address }
+        Self { _connection: connection, address }
+    }
+
+    /// Begins the connection's TLS handshake. Returns whether its address has not too many of them.
+    pub(crate) fn begin_handshake(&mut self) -> bool {
+        self.address.as_mut().is_none_or(|address| address.begin_handshake())
+    }
+
+    /// Ends the connection's TLS handshake.
+    pub(crate) fn end_handshake(&mut self) {
+        if let Some(address) = &mut self.address {
+            address.end_handshake();
+        }
     }
 }
 

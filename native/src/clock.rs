@@ -35,6 +35,29 @@ impl Clock {
     }
 }
 
+/// A clock like [`Clock`] that includes the time for which the machine was suspended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BootClock {
+    origin: Duration,
+}
+
+impl BootClock {
+    /// Starts a clock.
+    pub(crate) fn start() -> Self {
+        Self { origin: since_boot() }
+    }
+
+    /// Returns the time.
+    pub(crate) fn now(self) -> Time {
+        Time::default().after(since_boot().saturating_sub(self.origin))
+    }
+
+    /// Returns the instant at which this clock shows `time`, unless the machine is suspended before.
+    pub(crate) fn instant(self, time: Time) -> tokio::time::Instant {
+        tokio::time::Instant::now() + time.since(self.now())
+    }
+}
+
 /// Returns the time since the machine was booted, including suspend.
 pub(crate) fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]

@@ -4,37 +4,56 @@ mod file;
 mod finding;
 mod keys;
 mod reload;
+mod rules;
 mod settings;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod toml_text;
 mod value;
 
-use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use chanwire_core::{
     AddressLimits, Limits, Network,
     hub::HubLimits,
+    rights::{self, Rights},
     wire::{Address, Channel, NotAName},
 };
 
 #[cfg(test)]
 pub(crate) use self::keys::KEY;
 pub(crate) use self::{
-    finding::{Finding, origin_members},
+    finding::{Finding, Origin, Place, origin_members},
     keys::{Applied, Fallback, Key, REPEATED, TABLE},
     reload::{LastReload, Reloaded, Reloader},
+    rules::unknown as unknown_subject,
     settings::{Setting, Settings, Sources, absolute},
-    suggest::named,
+    suggest::{closest, named},
+    toml_text::TomlText,
     value::{Kind, Value},
 };
-use crate::{drain::DrainConfig, http::Authority, server_address::ServerAddress, store::Retention};
+use crate::{
+    accounts::{Account, Accounts},
+    drain::DrainConfig,
+    http::Authority,
+    server_address::ServerAddress,
+    store::Retention,
+    tls::{TlsFiles, TlsMode, Trust},
+    unix_socket::UnixPath,
+};
 
 /// The configuration of `chanwire serve`.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The listeners for all channels.
     pub(crate) listen: Vec<Listen>,
+    /// Unix sockets for all channels.
+    pub(crate) unix_sockets: Vec<UnixPath>,
+    /// The files of the certificate and its key, if the listeners take TLS.
+    pub(crate) tls: Option<TlsFiles>,
+    /// The TLS mode of the listeners without one of their own, if it is not the default.
+    pub(crate) tls_mode: Option<TlsMode>,
     /// Channels that exist while the process runs, each with its listener.
     pub(crate) hosted: Vec<Hosted>,
     /// Further addresses at which the listeners can be reached.
@@ -45,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) http_hosts: Vec<String>,
     /// The proxies in front of the page.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Whether the page is served by TLS, with the certificate of the listeners.
+    pub(crate) http_tls: bool,
     pub(crate) metrics: MetricsConfig,
     pub(crate) data_dir: PathBuf,
     /// The retention of each channel.
@@ -55,11 +76,18 @@ pub(crate) struct Config {
     pub(crate) store_min_free: u64,
     /// Other servers at which the hosted channels are registered while the process runs.
     pub(crate) trackers: Vec<ServerAddress>,
+    /// The certificates of those servers that are accepted.
+    pub(crate) tracker_trust: Trust,
     /// The lease of those registrations in seconds.
     pub(crate) lease: u32,
     pub(crate) limits: Limits,
     pub(crate) hub_limits: HubLimits,
     pub(crate) address_limits: AddressLimits,
+    /// The accounts, as the data directory has them.
+    pub(crate) accounts: Arc<Accounts>,
+    /// The rules, and the rights of guests to channels without one.
+    pub(crate) rules: Vec<rights::Rule>,
+    pub(crate) guests: rights::GuestPolicy,
     pub(crate) max_connections: u32,
     pub(crate) drain: DrainConfig,
 }
@@ -72,11 +100,13 @@ pub(crate) struct Listen {
     pub(crate) proxies: Option<Vec<Network>>,
     /// Whether a client has the rights of the host of each channel at its address.
     pub(crate) address_rights: bool,
+    /// The TLS mode, if it is not the default.
+    pub(crate) tls: Option<TlsMode>,
 }
 
 impl From<SocketAddr> for Listen {
     fn from(address: SocketAddr) -> Self {
-        Self { address, proxies: None, address_rights: true }
+        Self { address, proxies: None, address_rights: true, tls: None }
     }
 }
 
@@ -92,6 +122,23 @@ pub(crate) struct MetricsConfig {
 }
 
 impl Config {
+    /// Sets the accounts.
+    pub(crate) fn set_accounts(&mut self, accounts: Arc<Accounts>) {
+        self.limits.accounts = !accounts.is_empty();
+        self.accounts = accounts;
+    }
+
+    /// Returns the rights of everybody.
+    pub(crate) fn rights(&self) -> Rights {
+        let of = |account: &Account| rights::Account {
+            groups: account.groups.iter().filter_map(|group| group.parse().ok()).collect(),
+            is_operator: account.is_operator,
+            revision: account.revision(),
+        };
+        let accounts = self.accounts.iter().map(|(name, account)| (name.clone(), of(account))).collect();
+        Rights { accounts, rules: self.rules.clone(), guests: self.guests }
+    }
+
     /// Returns a channel that is hosted twice, if there is one.
     pub(crate) fn hosted_twice(&self) -> Option<&str> {
         let mut names = HashSet::new();
@@ -186,6 +233,16 @@ pub(crate) fn given_addresses(
         channels.iter().map(|channel| channel.address.clone()).chain(advertised).collect()
     };
     bound.iter().enumerate().map(|(index, listener)| of(index, listener)).collect()
+}
+
+/// Returns the addresses of Unix sockets: those that no listener has the port of, and so are forwarded.
+pub(crate) fn forwarded_addresses(bound: &[(SocketAddr, Vec<Channel>)], advertised: &[Advertised]) -> Vec<Address> {
+    let is_forwarded = |port| bound.iter().all(|(bound, _)| bound.port() != port);
+    let forwarded = advertised.iter().filter_map(|advertised| match advertised {
+        Advertised::Address(address) if is_forwarded(address.port()) => Some(address.clone()),
+        _ => None,
+    });
+    forwarded.collect()
 }
 
 /// Parses a number with one of these units.

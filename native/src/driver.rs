@@ -58,7 +58,7 @@ use std::{
 };
 
 use chanwire_core::endpoint::{ConnectionAction, Endpoint};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::clock::Clock;
 
@@ -116,8 +116,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Application<E>,
 {
-    let mut finished = false;
-    let mut turn = Turn::Read;
+    let (mut turn, mut output) = (Turn::Read, Output::default());
     loop {
         while let Some(event) = endpoint.poll_event() {
             application.on_event(endpoint, clock, event);
@@ -125,13 +124,7 @@ where
         application.on_drained(endpoint);
         match endpoint.action() {
             ConnectionAction::Open => {}
-            ConnectionAction::FinishWriting if finished => {}
-            ConnectionAction::FinishWriting => {
-                finished = true;
-                if let Err(error) = stream.shutdown().await {
-                    return Ending::Failed(error);
-                }
-            }
+            ConnectionAction::FinishWriting => output.is_last = true,
             ConnectionAction::Close => return Ending::Closed,
             ConnectionAction::Reset => return Ending::Reset,
         }
@@ -143,7 +136,7 @@ where
                 None => std::future::pending().await,
             }
         };
-        let moved = poll_fn(|cx| poll_move(endpoint, stream, application, clock, &mut turn, cx));
+        let moved = poll_fn(|cx| poll_move(endpoint, stream, application, clock, (&mut turn, &mut output), cx));
         tokio::select! {
             // Biased, so that a timer is created only when there is nothing else to do.
             biased;
@@ -171,6 +164,41 @@ enum Turn {
     Call,
 }
 
+/// The state of a connection's output.
+#[derive(Clone, Copy, Debug, Default)]
+struct Output {
+    /// The stream holds bytes that it cannot send yet.
+    is_held: bool,
+    /// Nothing follows, so the sending half is to be shut down.
+    is_last: bool,
+    /// The sending half is shut down.
+    is_shut: bool,
+}
+
+impl Output {
+    /// Flushes the stream, or shuts it down if no output follows, and tells the endpoint whether the stream still holds
+    /// bytes. Returns whether anything changed.
+    fn flush<E: Endpoint, S: AsyncWrite + Unpin>(
+        &mut self,
+        endpoint: &mut E,
+        stream: &mut S,
+        clock: Clock,
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool> {
+        if self.is_shut {
+            return Ok(false);
+        }
+        let stream = Pin::new(stream);
+        let flushed = if self.is_last { stream.poll_shutdown(cx) } else { stream.poll_flush(cx) }?;
+        self.is_shut = self.is_last && flushed.is_ready();
+        let was_held = std::mem::replace(&mut self.is_held, flushed.is_pending());
+        if was_held != self.is_held {
+            endpoint.handle_flush(clock.now(), self.is_held);
+        }
+        Ok(was_held != self.is_held)
+    }
+}
+
 /// The progress of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moved {
@@ -187,7 +215,7 @@ fn poll_move<E, S, A>(
     stream: &mut S,
     application: &mut A,
     clock: Clock,
-    turn: &mut Turn,
+    (turn, output): (&mut Turn, &mut Output),
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Moved>>
 where
@@ -195,8 +223,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Application<E>,
 {
-    if let Poll::Ready(written) = poll_write(endpoint, stream, cx) {
-        endpoint.handle_written(clock.now(), written?);
+    let mut slices = [&[][..]; SLICES];
+    let count = endpoint.transmit(&mut slices);
+    if let Some(slices) = slices.get(..count).filter(|slices| !slices.is_empty()) {
+        if let Poll::Ready(written) = poll_write(slices, stream, cx) {
+            let written = written?;
+            // First, since the endpoint closes when all is written.
+            output.flush(endpoint, stream, clock, cx)?;
+            endpoint.handle_written(clock.now(), written);
+            return Poll::Ready(Ok(Moved::Some));
+        }
+    } else if output.flush(endpoint, stream, clock, cx)? {
         return Poll::Ready(Ok(Moved::Some));
     }
     let order = if *turn == Turn::Read { [Turn::Read, Turn::Call] } else { [Turn::Call, Turn::Read] };
@@ -227,7 +264,11 @@ fn poll_read<E: Endpoint, S: AsyncRead + Unpin>(
     }
     SCRATCH.with_borrow_mut(|scratch| {
         let mut buffer = ReadBuf::new(scratch);
-        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
+            // A TLS stream without its end. Frames say where they end, so nothing can be cut off unnoticed.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => buffer.clear(),
+            read => read?,
+        }
         match buffer.filled() {
             [] => endpoint.handle_eof(clock.now()),
             bytes => endpoint.handle_input(clock.now(), bytes),
@@ -236,24 +277,20 @@ fn poll_read<E: Endpoint, S: AsyncRead + Unpin>(
     })
 }
 
-/// Writes once. Pending when there is nothing to write.
-fn poll_write<E: Endpoint, S: AsyncWrite + Unpin>(
-    endpoint: &E,
+/// Writes once.
+fn poll_write<S: AsyncWrite + Unpin>(
+    slices: &[&[u8]],
     stream: &mut S,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let mut slices = [&[][..]; SLICES];
-    let count = endpoint.transmit(&mut slices);
-    if count == 0 {
-        return Poll::Pending;
-    }
     let stream = Pin::new(stream);
-    let written = match slices.get(..count) {
+    let written = match slices {
         // Most answers are one slice, and a plain write is cheaper.
-        Some([slice]) => ready!(stream.poll_write(cx, slice))?,
+        [slice] => ready!(stream.poll_write(cx, slice))?,
         _ => {
-            let slices = slices.map(IoSlice::new);
-            ready!(stream.poll_write_vectored(cx, slices.get(..count).unwrap_or_default()))?
+            let mut all = [IoSlice::new(&[]); SLICES];
+            all.iter_mut().zip(slices).for_each(|(to, slice)| *to = IoSlice::new(slice));
+            ready!(stream.poll_write_vectored(cx, all.get(..slices.len()).unwrap_or_default()))?
         }
     };
     if written == 0 {

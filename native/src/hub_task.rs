@@ -2,18 +2,22 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chanwire_core::{
     Limits,
     endpoint::{Listing, Misuse, ServerCommand, ServerEvent, Traffic},
-    hub::{ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Peer},
+    hub::{Act, ActKind, ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Peer},
+    rights::Rights,
     wire::Address,
 };
+use chanwire_inspect::visible;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    accounts::{Accounts, Verified, Verifier},
     clock::{Clock, wall_time},
     mailbox::Mailbox,
     metrics::HubReport,
@@ -32,7 +36,14 @@ const EFFECTS: usize = 8192;
 /// An input of the hub task.
 pub(crate) enum Input {
     /// A connection was accepted.
-    Connect { id: ConnectionId, peer: Peer, listener: Option<ListenerId>, mailbox: Arc<Mailbox> },
+    Connect {
+        id: ConnectionId,
+        peer: Peer,
+        /// The address that it came from, whether or not that gives it rights.
+        from: Option<IpAddr>,
+        listener: Option<ListenerId>,
+        mailbox: Arc<Mailbox>,
+    },
     /// The events of a connection's endpoint from one read.
     Events(ConnectionId, Vec<ServerEvent>),
     /// A connection is closed.
@@ -41,6 +52,8 @@ pub(crate) enum Input {
     LocalAddresses(ListenerId, Vec<Address>),
     /// Asks for the counts of the hub's work and of all connections.
     Report(oneshot::Sender<HubReport>),
+    /// A password is verified.
+    Verified(Verified),
     /// These settings hold from now on.
     Reconfigure(Box<LiveSettings>),
     /// Closes all connections after their remaining output, because the server stops.
@@ -57,6 +70,8 @@ pub(crate) struct LiveSettings {
     /// The limits of each connection.
     pub(crate) limits: Arc<Limits>,
     pub(crate) retention: Retention,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) rights: Arc<Rights>,
 }
 
 /// The channel list that the hub published last, from which connections answer LIST.
@@ -89,6 +104,7 @@ pub(crate) async fn run(
     mut done: mpsc::UnboundedReceiver<Done>,
     storage: &mut (impl Storage + ?Sized),
     published: &PublishedList,
+    verifier: &mut Verifier,
     clock: Clock,
 ) {
     let mut mailboxes = Mailboxes::default();
@@ -133,13 +149,12 @@ pub(crate) async fn run(
             }
             if let Input::Reconfigure(settings) = &input {
                 storage.retain(settings.retention);
+                verifier.set_accounts(settings.accounts.clone());
             }
-            misuses.extend(handle(&mut hub, &mut mailboxes, input, now).err());
+            misuses.extend(handle(&mut hub, &mut mailboxes, verifier, input, now).err());
         }
-        for misuse in misuses {
-            tracing::error!(%misuse, "invalid hub input (a bug, please report)");
-        }
-        has_more = carry_out(&mut hub, &mut mailboxes, storage, published) || !batch.is_empty();
+        misuses.into_iter().for_each(log_misuse);
+        has_more = carry_out(&mut hub, &mut mailboxes, storage, published, verifier) || !batch.is_empty();
         mailboxes.wake();
     }
     let (connections, joins) = (hub.connections(), hub.joins());
@@ -152,6 +167,7 @@ fn carry_out(
     mailboxes: &mut Mailboxes,
     storage: &mut (impl Storage + ?Sized),
     published: &PublishedList,
+    verifier: &mut Verifier,
 ) -> bool {
     for _ in 0..EFFECTS {
         let Some(effect) = hub.poll_effect() else { return false };
@@ -160,15 +176,39 @@ fn carry_out(
             Effect::Publish(list) => published.set(list),
             Effect::Store(command) => storage.store(command),
             Effect::Read(read, query) => storage.read(read, query),
+            Effect::Verify(id, _, credentials) => {
+                if let Some(verified) = verifier.verify(id, credentials, wall_time())
+                    && let Err(misuse) = verified.give_to(hub, verifier)
+                {
+                    log_misuse(misuse);
+                }
+            }
             Effect::Send(connection, command) => mailboxes.put(connection, command),
             Effect::Describe(connection, page) => {
                 let answer = page.answer(|id| mailboxes.measure(id));
                 mailboxes.put(connection, answer);
             }
+            Effect::Acted(act) => log(&act),
             Effect::Disconnected(connection) => drop(mailboxes.disconnected.remove(&connection)),
         }
     }
     true
+}
+
+fn log_misuse(misuse: Misuse) {
+    tracing::error!(%misuse, "invalid hub input (a bug, please report)");
+}
+
+/// Logs an act of moderation.
+fn log(Act { connection: ConnectionId(id), peer, account, channel_name, kind }: &Act) {
+    let account = account.as_deref();
+    let channel = visible(channel_name);
+    match kind {
+        // A field named `message` would be the event's text.
+        ActKind::Deleted { id: message_id } => {
+            tracing::info!(event = "moderated", act = "delete", id, %peer, account, %channel, message_id, "message deleted");
+        }
+    }
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {
@@ -178,11 +218,20 @@ async fn until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
-fn handle(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> Result<(), Misuse> {
+fn handle(
+    hub: &mut Hub,
+    mailboxes: &mut Mailboxes,
+    verifier: &Verifier,
+    input: Input,
+    now: Moment,
+) -> Result<(), Misuse> {
     match input {
-        Input::Connect { id, peer, listener, mailbox } => {
+        Input::Connect { id, peer, from, listener, mailbox } => {
             mailboxes.add(id, mailbox);
-            return hub.connect(id, peer, listener, now.time);
+            hub.connect(id, peer, listener, now.time)?;
+            if let Some(from) = from {
+                hub.set_address(id, from);
+            }
         }
         Input::Events(id, events) => {
             return events.into_iter().try_for_each(|event| hub.handle_event(id, event, now));
@@ -196,7 +245,11 @@ fn handle(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -
             // An asker that no longer waits has given up.
             let _ = answer.send(HubReport { counters: hub.counters(), traffic: mailboxes.traffic() });
         }
-        Input::Reconfigure(settings) => hub.reconfigure(settings.hub_limits, &settings.limits),
+        Input::Verified(verified) => return verified.give_to(hub, verifier),
+        Input::Reconfigure(settings) => {
+            hub.set_rights(settings.rights);
+            hub.reconfigure(settings.hub_limits, &settings.limits);
+        }
         Input::Drain(plan) => hub.drain(plan, now.time),
         Input::ResetConnections => hub.reset_connections(),
         Input::Stop => hub.stop(),

@@ -18,6 +18,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod accept;
+mod accounts;
 mod admission;
 mod banner;
 mod cli;
@@ -44,14 +45,17 @@ mod serve_error;
 mod server;
 mod server_address;
 mod service_manager;
+mod shared_stream;
 mod signals;
 mod socket;
 mod store;
 mod supervisor;
 mod tap;
 mod threads;
+mod tls;
 mod tracker;
 mod traffic;
+mod unix_socket;
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -61,15 +65,17 @@ use std::{
 pub use chanwire_core as protocol;
 #[doc(inline)]
 pub use chanwire_core::wire::{
-    Address, Channel, ChannelName, Hello, HistoryRange, JoinFrom, Message, NotAName, StoredMessage, Timestamp, Username,
+    AccountName, Address, Channel, ChannelActivity, ChannelName, Credentials, Hello, HistoryRange, JoinFrom,
+    ListedChannel, Message, NotAName, NotASecret, Secret, StoredMessage, Timestamp, User, Username,
 };
 use listenfd::ListenFd;
 
 pub use self::{
-    client::{Client, Error, ErrorKind, Subscription, SubscriptionEvent},
+    client::{Client, Error, ErrorKind, SignInError, Subscription, SubscriptionEvent, Who},
     clock::Clock,
     embedded::{HostedChannel, Server, ServerConfig, ServerError},
     server_address::{NotAServer, ServerAddress},
+    tls::{NotAPin, Pin, TlsError, TlsFiles, Trust},
 };
 
 /// Runs the command line of the program `chanwire`.

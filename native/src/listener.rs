@@ -7,31 +7,33 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use chanwire_core::{
     AddressLimits, Limits, Network,
     endpoint::Throttle,
     hub::{ConnectionId, ListenerId},
-    wire::ErrorResponse,
+    wire::{ErrorResponse, TLS_HANDSHAKE},
 };
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
     accept::Incoming,
     admission::{Addresses, Admitted, Place},
-    clock::Clock,
     connection::{self, Accepted, HubLink},
     driver::Ending,
     file_limit::Files,
-    hub_task::{HubSender, PublishedList},
-    metrics::{ConnectionCounts, Kind},
+    metrics::Kind,
     proxy_header::{self, NoHeader},
     refusals::{Cause, Refusals},
-    socket::{prepare, reset_on_close},
+    socket::AcceptedStream,
+    tls::{HANDSHAKE_TIMEOUT, HandshakeFailure, Handshakes},
+    unix_socket::UnixSocket,
 };
 
 /// The most connections that are refused with an answer at one time. Beyond these they are reset.
@@ -46,6 +48,12 @@ pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
 /// The most connections through proxies that have not sent their header. Beyond these, accepting waits.
 pub(crate) const PROXIED_FILES: u32 = 64;
 
+/// Time for the first byte of a refused connection, where it tells TLS from plain text.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Time for the first byte of a connection, and for its handshake, once the server stops.
+const LAST_BYTE: Duration = Duration::from_millis(50);
+
 /// The rules of one listener.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerConfig {
@@ -54,16 +62,23 @@ pub(crate) struct ListenerConfig {
     pub(crate) proxies: Option<Arc<[Network]>>,
     /// Whether a client has the rights of the host of each channel at its address.
     pub(crate) has_address_rights: bool,
+    /// The TLS of its connections; `None`: plain text alone.
+    pub(crate) tls: Option<ListenerTls>,
+}
+
+/// The TLS of a listener's connections.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerTls {
+    pub(crate) handshakes: Arc<Handshakes>,
+    /// Whether plain text is refused.
+    pub(crate) is_required: bool,
 }
 
 /// The state shared by all listeners.
 pub(crate) struct Acceptor {
     limits: Mutex<Arc<Limits>>,
     addresses: Arc<Addresses>,
-    hub: HubSender,
-    published: PublishedList,
-    counts: Arc<ConnectionCounts>,
-    clock: Clock,
+    link: Arc<HubLink>,
     connections: Seats,
     /// Permits of the connections that are being told that they are refused.
     refusing: Arc<Semaphore>,
@@ -77,23 +92,12 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(
-        limits: Limits,
-        addresses: Arc<Addresses>,
-        files: Files,
-        hub: HubSender,
-        published: PublishedList,
-        counts: Arc<ConnectionCounts>,
-        clock: Clock,
-    ) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, addresses: Arc<Addresses>, files: Files, link: HubLink) -> Arc<Self> {
         let semaphore = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
             limits: Mutex::new(Arc::new(limits)),
             addresses,
-            hub,
-            published,
-            counts,
-            clock,
+            link: Arc::new(link),
             connections: Seats { free: semaphore(files.connections), all: Mutex::new(files.connections) },
             refusing: semaphore(files.part(MAX_REFUSALS)),
             refusals: Arc::default(),
@@ -121,9 +125,8 @@ impl Acceptor {
         self.connections.resize(self.files.connections_of(wanted));
     }
 
-    fn limits(&self) -> Limits {
-        let limits = lock(&self.limits).clone();
-        (*limits).clone()
+    fn limits(&self) -> Arc<Limits> {
+        lock(&self.limits).clone()
     }
 
     /// Accepts connections until `stop` is true.
@@ -133,7 +136,7 @@ impl Acceptor {
         config: ListenerConfig,
         mut stop: watch::Receiver<bool>,
     ) {
-        let _open = self.counts.listen();
+        let _open = self.link.counts.listen();
         let mut incoming = Incoming::new(&*listener, "listener");
         loop {
             let (stream, peer) = tokio::select! {
@@ -141,8 +144,32 @@ impl Acceptor {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match &config.proxies {
-                None => self.admit(stream, peer, config.id, config.has_address_rights),
+                None => self.admit(stream, peer, &config, config.has_address_rights, &stop),
                 Some(proxies) => self.receive(stream, peer, proxies, &config, stop.clone()).await,
+            }
+        }
+    }
+
+    /// Accepts connections to a Unix socket until `stop` is true.
+    pub(crate) async fn run_unix(
+        self: Arc<Self>,
+        socket: Arc<UnixSocket>,
+        listener: ListenerId,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let _open = self.link.counts.listen();
+        let mut incoming = Incoming::new(&socket.listener, "Unix socket");
+        loop {
+            tokio::select! {
+                stream = incoming.next() => {
+                    let (id, kind, listener) = (self.next_id(), Kind::Unix, Some(listener));
+                    let accepted = Accepted { id, peer: None, kind, listener, has_address_rights: false };
+                    match self.place(accepted, self.addresses.admit_without_address()) {
+                        Some(admission) => self.serve(stream, admission),
+                        None => self.refuse_full(stream, None, false),
+                    }
+                }
+                _ = stop.wait_for(|stop| *stop) => return,
             }
         }
     }
@@ -160,31 +187,22 @@ impl Acceptor {
 
     fn admit_operator(self: &Arc<Self>, stream: UnixStream) {
         if let Ok(permit) = self.operators.clone().try_acquire_owned() {
-            let accepted = Accepted { id: self.next_id(), peer: None, listener: None, has_address_rights: false };
-            tokio::spawn(self.clone().serve_operator(stream, accepted, permit));
+            let kind = Kind::Operator;
+            let accepted = Accepted { id: self.next_id(), peer: None, kind, listener: None, has_address_rights: false };
+            self.serve(stream, Admission { accepted, place: permit.into(), throttle: None });
             return;
         }
         let limit = self.files.part(MAX_OPERATORS);
         self.note_refusal(Cause::too_many_operators(limit), None);
         // Beyond those that are being told so, it is closed.
         if let Ok(permit) = self.refused_operators.clone().try_acquire_owned() {
-            tokio::spawn(self.clone().refuse_operator(stream, busy(limit), permit));
+            tokio::spawn(self.clone().refuse(stream, busy(limit), false, permit));
         }
     }
 
-    async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, permit: OwnedSemaphorePermit) {
-        let _open = self.counts.open(Kind::Operator);
-        let limits = || self.limits();
-        let _: Ending = connection::serve(&mut stream, accepted, permit, None, limits, self.link(), self.clock).await;
-    }
-
     fn note_refusal(&self, cause: Cause, peer: Option<SocketAddr>) {
-        self.counts.end(cause.reason());
+        self.link.counts.end(cause.reason());
         self.refusals.note(cause, peer);
-    }
-
-    fn link(&self) -> HubLink<'_> {
-        HubLink { hub: &self.hub, published: &self.published, counts: &self.counts }
     }
 
     fn next_id(&self) -> ConnectionId {
@@ -236,7 +254,7 @@ impl Acceptor {
         match header {
             Ok(source) => {
                 let has_rights = config.has_address_rights && source.is_some();
-                self.admit(stream, source.unwrap_or(proxy), config.id, has_rights);
+                self.admit(stream, source.unwrap_or(proxy), &config, has_rights, &stop);
             }
             // As health checks do.
             Err(NoHeader::Silent) => {}
@@ -247,71 +265,178 @@ impl Acceptor {
         }
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId, has_address_rights: bool) {
-        let (error, cause) = match self.addresses.admit(peer.ip()) {
-            Err(refusal) => (refusal.answer(), refusal.into()),
-            Ok(Admitted { permit: address, throttle }) => {
-                if let Some(connection) = self.connections.take() {
-                    prepare(&stream);
-                    let accepted =
-                        Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener), has_address_rights };
-                    let place = Place::new(connection, address);
-                    tokio::spawn(self.clone().serve(stream, accepted, place, throttle));
-                    return;
-                }
-                let limit = self.connections.all();
-                (Some(busy(limit)), Cause::full(limit))
+    fn admit(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        config: &ListenerConfig,
+        has_address_rights: bool,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let may_be_tls = config.tls.is_some();
+        let admitted = match self.addresses.admit(peer.ip()) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                return self.refuse_client(stream, refusal.answer(), refusal.into(), Some(peer), may_be_tls);
             }
         };
-        self.note_refusal(cause, Some(peer));
-        // A denied one is closed without a word.
-        let Some(error) = error else { return };
-        if let Ok(permit) = self.refusing.clone().try_acquire_owned() {
-            prepare(&stream);
-            tokio::spawn(self.clone().refuse(stream, error, permit));
-        } else {
-            reset_on_close(&stream);
-        }
-    }
-
-    /// Serves one connection. Not an `async fn`, which keeps its arguments twice: ten thousand idle connections are ten
-    /// thousand of these.
-    fn serve(
-        self: Arc<Self>,
-        mut stream: TcpStream,
-        accepted: Accepted,
-        place: Place,
-        throttle: Option<Box<Throttle>>,
-    ) -> impl Future<Output = ()> {
-        accepted.span().in_scope(|| tracing::debug!("connected"));
-        async move {
-            let _open = self.counts.open(Kind::Plain);
-            let limits = || self.limits();
-            let link = self.link();
-            let ending = connection::serve(&mut stream, accepted, place, throttle, limits, link, self.clock).await;
-            if let Ending::Reset = ending {
-                reset_on_close(&stream);
+        let (id, kind) = (self.next_id(), Kind::Plain);
+        let accepted = Accepted { id, peer: Some(peer), kind, listener: Some(config.id), has_address_rights };
+        let Some(admission) = self.place(accepted, admitted) else {
+            return self.refuse_full(stream, Some(peer), may_be_tls);
+        };
+        // Before the first byte is waited for, so that a peer that vanishes gives its place back.
+        stream.prepare();
+        match &config.tls {
+            None => self.serve(stream, admission),
+            Some(tls) => {
+                tokio::spawn(self.clone().greet(stream, peer, admission, tls.clone(), stop.clone()));
             }
         }
     }
 
-    async fn refuse(self: Arc<Self>, mut stream: TcpStream, error: ErrorResponse, _permit: OwnedSemaphorePermit) {
-        self.counts.error(&error);
-        if let Ending::Reset = connection::refuse(&mut stream, self.next_id(), error, &self.limits(), self.clock).await
-        {
-            reset_on_close(&stream);
+    /// Returns an admitted connection with its place, if there is one for it.
+    fn place(&self, accepted: Accepted, admitted: Admitted) -> Option<Admission> {
+        let Admitted { permit, throttle } = admitted;
+        let connection = self.connections.take()?;
+        Some(Admission { accepted, place: Place::new(connection, permit), throttle })
+    }
+
+    /// Refuses a connection for which there is no place.
+    fn refuse_full(self: &Arc<Self>, stream: impl AcceptedStream, peer: Option<SocketAddr>, may_be_tls: bool) {
+        let limit = self.connections.all();
+        self.refuse_client(stream, Some(busy(limit)), Cause::full(limit), peer, may_be_tls);
+    }
+
+    /// Refuses a connection: with an error, or without a word.
+    fn refuse_client(
+        self: &Arc<Self>,
+        stream: impl AcceptedStream,
+        error: Option<ErrorResponse>,
+        cause: Cause,
+        peer: Option<SocketAddr>,
+        may_be_tls: bool,
+    ) {
+        self.note_refusal(cause, peer);
+        let Some(error) = error else { return };
+        if let Ok(permit) = self.refusing.clone().try_acquire_owned() {
+            stream.prepare();
+            tokio::spawn(self.clone().refuse(stream, error, may_be_tls, permit));
+        } else {
+            stream.reset_on_close();
         }
     }
 
-    async fn refuse_operator(
+    /// Waits for the first byte of a connection, which tells TLS from plain text, and has it served.
+    async fn greet(
         self: Arc<Self>,
-        mut stream: UnixStream,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut admission: Admission,
+        tls: ListenerTls,
+        stop: watch::Receiver<bool>,
+    ) {
+        let counts = &self.link.counts;
+        let _pending = counts.pending();
+        let serve = async {
+            let failed = |failure| {
+                counts.handshake_failed(failure);
+                self.note_refusal(Cause::tls_handshake(), Some(peer));
+            };
+            let deadline = || Instant::now() + HANDSHAKE_TIMEOUT;
+            // A client of plain text may be silent, so its first byte has no deadline.
+            let (first, deadline) = if tls.is_required {
+                let deadline = deadline();
+                match timeout_at(deadline, stream.first_byte()).await {
+                    Ok(first) => (first, deadline),
+                    Err(_) => return failed(HandshakeFailure::TimedOut),
+                }
+            } else {
+                (stream.first_byte().await, deadline())
+            };
+            match first {
+                Some(TLS_HANDSHAKE) if !admission.place.begin_handshake() => failed(HandshakeFailure::TooMany),
+                // Boxed, so that a silent connection has no memory for the handshake.
+                Some(TLS_HANDSHAKE) => {
+                    match Box::pin(tls.handshakes.accept(stream, peer.ip(), self.limits().frame_timeout, deadline))
+                        .await
+                    {
+                        Ok(stream) => {
+                            admission.place.end_handshake();
+                            let accepted = Accepted { kind: Kind::Tls, ..admission.accepted };
+                            self.serve(stream, Admission { accepted, ..admission });
+                        }
+                        Err(failure) => failed(failure),
+                    }
+                }
+                Some(_) if tls.is_required => {
+                    self.note_refusal(Cause::encryption_required(), Some(peer));
+                    Box::pin(self.answer_and_close(stream, ErrorResponse::encryption_required())).await;
+                }
+                // The end of a silent connection is that of a plain one.
+                _ => self.serve(stream, admission),
+            }
+        };
+        tokio::select! {
+            () = serve => {}
+            () = stopped(stop) => {}
+        }
+    }
+
+    /// Starts the task that serves a connection.
+    fn serve<S: AcceptedStream>(&self, stream: S, admission: Admission) {
+        let Admission { accepted, place, throttle } = admission;
+        accepted.span().in_scope(|| tracing::debug!("connected"));
+        let limits = &|| self.limits();
+        tokio::spawn(connection::serve(
+            stream,
+            accepted,
+            place,
+            throttle,
+            limits,
+            self.link.clone(),
+            |mut stream: S, ending| match ending {
+                Ending::Closed => stream.end(),
+                Ending::Reset => stream.reset_on_close(),
+                Ending::Failed(_) => {}
+            },
+        ));
+    }
+
+    /// Sends an error to a connection that is not served, unless it begins with TLS and could not read it.
+    async fn refuse(
+        self: Arc<Self>,
+        stream: impl AcceptedStream,
         error: ErrorResponse,
+        may_be_tls: bool,
         _permit: OwnedSemaphorePermit,
     ) {
-        self.counts.error(&error);
-        let _: Ending = connection::refuse(&mut stream, self.next_id(), error, &self.limits(), self.clock).await;
+        // A client of TLS begins at once. One that says nothing is told what a person can read.
+        if !may_be_tls || timeout(SILENCE, stream.first_byte()).await != Ok(Some(TLS_HANDSHAKE)) {
+            self.answer_and_close(stream, error).await;
+        }
     }
+
+    async fn answer_and_close(&self, mut stream: impl AcceptedStream, error: ErrorResponse) {
+        self.link.counts.error(&error);
+        let clock = self.link.clock;
+        if let Ending::Reset = connection::refuse(&mut stream, self.next_id(), error, self.limits(), clock).await {
+            stream.reset_on_close();
+        }
+    }
+}
+
+/// An admitted connection with its place, which is to be served.
+struct Admission {
+    accepted: Accepted,
+    place: Place,
+    throttle: Option<Box<Throttle>>,
+}
+
+/// Waits until the server stops, and then for a byte that may be on its way.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    Box::pin(sleep(LAST_BYTE)).await;
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

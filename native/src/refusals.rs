@@ -48,6 +48,16 @@ impl Cause {
         Self { reason: Reason::ProxyHeader, limit: None }
     }
 
+    /// Returns the cause of refusals of plain text where TLS is required.
+    pub(crate) const fn encryption_required() -> Self {
+        Self { reason: Reason::EncryptionRequired, limit: None }
+    }
+
+    /// Returns the cause of refusals when a TLS handshake fails.
+    pub(crate) const fn tls_handshake() -> Self {
+        Self { reason: Reason::TlsHandshake, limit: None }
+    }
+
     pub(crate) const fn reason(self) -> Reason {
         self.reason
     }
@@ -58,6 +68,10 @@ impl Cause {
             None if matches!(self.reason, Reason::ProxyHeader) => {
                 "closed connections of proxies without a PROXY header; let the proxy send one (send-proxy, proxy_protocol)"
             }
+            None if matches!(self.reason, Reason::TlsHandshake) => {
+                "TLS handshake failed: closed connections; chanwire_tls_handshake_failures_total counts them by cause"
+            }
+            None if matches!(self.reason, Reason::EncryptionRequired) => "TLS is required: refused plain connections",
             None => "not an allowed network: closed connections",
             Some((MAX_CONNECTIONS, _)) => "connection limit reached: refused connections",
             Some((MAX_OPERATORS, _)) => "operator connection limit reached: refused connections",
@@ -93,7 +107,7 @@ pub(crate) struct Refusals(Mutex<Vec<Refused>>);
 struct Refused {
     cause: Cause,
     count: u64,
-    /// The last one's peer; `None` for the operator.
+    /// The last one's peer; `None` through a Unix socket.
     peer: Option<SocketAddr>,
 }
 
@@ -133,7 +147,8 @@ impl Refusals {
                     )
                 };
             }
-            if cause.reason == Reason::Denied {
+            // Programs that try every address of the internet are no news.
+            if matches!(cause.reason, Reason::Denied | Reason::TlsHandshake | Reason::EncryptionRequired) {
                 event!(info);
             } else {
                 event!(warn);

@@ -1,6 +1,7 @@
 //! The server: starts, runs and stops all its parts.
 
 use std::{
+    future::{pending, ready},
     io,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
@@ -12,7 +13,7 @@ use std::{
 use chanwire_core::{
     Network,
     hub::{Hub, Moment},
-    wire::Channel,
+    wire::{Address, Channel},
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
 use listenfd::ListenFd;
@@ -25,16 +26,19 @@ use tokio::{
 };
 
 use crate::{
+    accounts::Verifier,
     admission::Addresses,
     banner,
+    client::Connector,
     clock::{Clock, wall_time},
-    config::{Config, Hosted, LastReload, Listen, MetricsConfig, Reloader, Size, given_addresses},
+    config::{Config, Hosted, LastReload, Listen, MetricsConfig, Reloader, Size, forwarded_addresses, given_addresses},
+    connection::HubLink,
     drain::DrainConfig,
     file_limit::{self, Files},
     http::{self, HttpConfig, InspectorPage, MetricsPage, Target},
     hub_task::{self, HubSender, Input, LiveSettings, PublishedList},
     inherited::Inherited,
-    listener::{self, Acceptor, ListenerConfig},
+    listener::{self, Acceptor, ListenerConfig, ListenerTls},
     local_addresses::{self, LocalAddress, Registered, reachable},
     metrics::{ConnectionCounts, Metrics, Sources},
     serve_error::ServeError,
@@ -43,7 +47,10 @@ use crate::{
     socket::{Families, listen},
     store::{self, Done, Engine, RunningEngine, StoreConfig},
     supervisor::{Part, Supervisor},
-    threads, tracker,
+    threads,
+    tls::{ALPN, Certificates, HTTP_ALPN, Handshakes, TlsMode},
+    tracker,
+    unix_socket::UnixSocket,
 };
 
 /// The operator's socket, in the data directory.
@@ -59,12 +66,17 @@ pub(crate) async fn run(config: Config, passed: ListenFd, mut reloader: Reloader
     let _file_size = file_limit::handle_file_size_signal().map_err(ServeError::system(SIGNALS))?;
     signals::ignore_others().map_err(ServeError::system(SIGNALS))?;
     let mut reload = ReloadSignal::new().map_err(ServeError::system(SIGNALS))?;
-    let mut server = Running::start(config, Inherited::new(passed)?)?;
-    // Signals are caught only from here on, so that they end the process at once while a database opens slowly.
+    let inherited = Inherited::new(passed)?;
+    let (store, storing) = open_store(&config)?;
+    // Signals are caught only from here on, so that they end the process at once while a database opens slowly, and
+    // never after a client has had its first answer.
     let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
+    let mut server = Running::start_with(config, inherited, store, &storing)?;
     banner::print(&server.banner);
     server.report();
     service_manager::ready();
+    // Done once the certificate is read, for which the manager waits.
+    let mut reading: BoxFuture<'static, ()> = pending().boxed();
     let result = loop {
         tokio::select! {
             name = signals.next() => {
@@ -75,7 +87,11 @@ pub(crate) async fn run(config: Config, passed: ListenFd, mut reloader: Reloader
             () = reload.next() => {
                 service_manager::reloading();
                 reloader.reload(&server.last_reload.clone(), |config| server.apply(config));
+                reading = server.reload_certificate();
+            }
+            () = &mut reading => {
                 service_manager::ready();
+                reading = pending().boxed();
             }
         }
     };
@@ -99,6 +115,7 @@ pub(crate) struct Running {
     abandon: Arc<Notify>,
     acceptor: Arc<Acceptor>,
     last_reload: Arc<LastReload>,
+    certificates: Option<Arc<Certificates>>,
     counts: Arc<ConnectionCounts>,
     /// Parts that end when the server stops.
     parts: JoinSet<()>,
@@ -119,10 +136,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(config: Config, inherited: Inherited) -> Result<Self, ServeError> {
-        let (max, storing) = store_max(&config);
-        let Config { data_dir, store_min_free: min_free, retention, .. } = &config;
-        let (data_dir, min_free, retention) = (data_dir.clone(), *min_free, *retention);
-        let store = store::open(&StoreConfig { data_dir, max, min_free, retention })?;
+        let (store, storing) = open_store(&config)?;
         Self::start_with(config, inherited, store, &storing)
     }
 
@@ -141,18 +155,22 @@ impl Running {
         let files = file_limit::raise(config.max_connections, beside)
             .map_err(ServeError::system("raise the limit of open files"))?;
 
+        let certificates = config.tls.clone().map(Certificates::load).transpose()?;
+        let handshakes = certificates.as_ref().map(|it| it.sessions(ALPN).map(Handshakes::new)).transpose()?;
         let clock = Clock::start();
         let now = Moment { time: clock.now(), wall: wall_time() };
         let mut limits = config.hub_limits.clone();
         limits.max_id = limits.max_id.min(store.max_id());
         let mut hub = Hub::new(limits, store.load()?, now);
-        let listeners = bind(&config, inherited)?;
+        let (listeners, unix_sockets) = bind(&config, inherited)?;
         let mut registered = Vec::new();
         for listener in &listeners {
             let addresses = listener.local.addresses();
             let id = hub.add_listener(&addresses);
             registered.push(Registered { id, local: listener.local.clone(), addresses });
         }
+        let unix_sockets: Vec<_> =
+            unix_sockets.into_iter().map(|(socket, addresses)| (socket, hub.add_listener(&addresses))).collect();
         for hosted in &config.hosted {
             hub.fix_channel(hosted.channel.clone());
         }
@@ -160,7 +178,7 @@ impl Running {
         let drain = config.drain;
         let (draining, is_draining) = watch::channel(false);
         let (stop, stopping) = watch::channel(false);
-        let page = bind_page(&config, &listeners, files)?;
+        let page = bind_page(&config, &listeners, certificates.as_ref(), files)?;
         let metrics_page = bind_metrics(&config.metrics, files)?;
         let metrics_address = metrics_page.as_ref().map(MetricsPage::address);
         let operator = operator_socket(&config.data_dir);
@@ -179,36 +197,46 @@ impl Running {
             store: store.status(),
             connections: counts.clone(),
             last_reload: last_reload.clone(),
+            certificates: certificates.clone(),
             stopping: is_draining,
         });
         let store = store.start(done, &supervisor)?;
         let receivers = (inputs, all_done);
-        let run = run_hub(hub, receivers, store, published.clone(), clock, supervisor.clone(), abandon.clone());
+        hub.set_rights(Arc::new(config.rights()));
+        // A weak one: the hub ends when all others are dropped.
+        let verified = hub_sender.downgrade();
+        let verifier = Verifier::new(config.accounts.clone(), move |result| {
+            if let Some(hub) = verified.upgrade() {
+                let _ = hub.send(Input::Verified(result));
+            }
+        });
+        let deciding = (hub, verifier, published.clone());
+        let run = run_hub(deciding, receivers, store, clock, supervisor.clone(), abandon.clone());
         let hub_ended = start_hub(run).map_err(ServeError::system("start the hub's thread"))?;
         let addresses = Addresses::new(config.address_limits, clock);
-        let acceptor = Acceptor::new(
-            config.limits,
-            addresses,
-            files,
-            hub_sender.clone(),
-            published.clone(),
-            counts.clone(),
-            clock,
-        );
+        let link = HubLink { hub: hub_sender.clone(), published, counts: counts.clone(), clock };
+        let acceptor = Acceptor::new(config.limits, addresses, files, link);
         let mut parts = JoinSet::new();
         let mut keep = |part, run: Restart| {
             parts.spawn(supervisor.clone().keep(part, run));
         };
         let addresses = listeners.iter().map(|listener| listener.local.bound).collect();
         for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
-            let (acceptor, stopping, socket) = (acceptor.clone(), stopping.clone(), Arc::new(listener.socket));
             let rules = ListenerConfig {
                 id: *id,
                 proxies: listener.proxies.clone(),
                 has_address_rights: listener.has_address_rights,
+                tls: listener.tls(handshakes.as_ref()),
             };
+            let (acceptor, stopping, socket) = (acceptor.clone(), stopping.clone(), Arc::new(listener.socket));
             counts.add_listener();
             let run = move || acceptor.clone().run(socket.clone(), rules.clone(), stopping.clone()).boxed();
+            keep(Part::Listener, Box::new(run));
+        }
+        for (socket, id) in unix_sockets {
+            let (acceptor, stopping, socket) = (acceptor.clone(), stopping.clone(), Arc::new(socket));
+            counts.add_listener();
+            let run = move || acceptor.clone().run_unix(socket.clone(), id, stopping.clone()).boxed();
             keep(Part::Listener, Box::new(run));
         }
         if let Some(socket) = operator {
@@ -216,12 +244,18 @@ impl Running {
             let run = move || acceptor.clone().run_operator(socket.clone(), stopping.clone()).boxed();
             keep(Part::Operator, Box::new(run));
         }
+        if let Some(certificates) = certificates.clone() {
+            let stopping = stopping.clone();
+            let run = move || certificates.clone().watch(stopping.clone()).boxed();
+            keep(Part::Certificate, Box::new(run));
+        }
         let (hub, stopped) = (hub_sender.clone(), stopping.clone());
         let run = move || local_addresses::watch(registered.clone(), hub.clone(), stopped.clone()).boxed();
         keep(Part::Addresses, Box::new(run));
         let channels: Vec<Channel> = config.hosted.iter().map(|hosted| hosted.channel.clone()).collect();
         for tracker in config.trackers {
             let (channels, lease, stopping) = (channels.clone(), config.lease, stopping.clone());
+            let tracker = Connector::new(tracker, config.tracker_trust.clone());
             let run = move || tracker::keep(tracker.clone(), channels.clone(), lease, stopping.clone(), clock).boxed();
             keep(Part::Tracker, Box::new(run));
         }
@@ -246,6 +280,7 @@ impl Running {
             abandon,
             acceptor,
             last_reload,
+            certificates,
             counts,
             parts,
             deaths,
@@ -280,7 +315,7 @@ impl Running {
 
     /// Applies the settings that can change while the server runs. Connections beyond a lower limit stay, and those that
     /// are open keep their rate.
-    fn apply(&mut self, config: &Config) {
+    pub(crate) fn apply(&mut self, config: &Config) {
         self.drain = config.drain;
         self.acceptor.set_max_connections(config.max_connections);
         self.acceptor.set_address_limits(config.address_limits.clone());
@@ -292,7 +327,17 @@ impl Running {
             hub_limits: config.hub_limits.clone(),
             limits,
             retention: config.retention,
+            accounts: config.accounts.clone(),
+            rights: Arc::new(config.rights()),
         })));
+    }
+
+    /// Has the certificate read again, if there is one, and returns the wait until it is.
+    fn reload_certificate(&self) -> BoxFuture<'static, ()> {
+        match &self.certificates {
+            Some(certificates) => certificates.reload().boxed(),
+            None => ready(()).boxed(),
+        }
     }
 
     /// Waits for a failure that the server cannot recover from.
@@ -411,17 +456,16 @@ fn start_hub(
 
 /// Runs the hub until it has stopped, and returns its store.
 async fn run_hub(
-    hub: Hub,
+    (hub, mut verifier, published): (Hub, Verifier, PublishedList),
     (inputs, done): (mpsc::UnboundedReceiver<Input>, mpsc::UnboundedReceiver<Done>),
     mut store: Box<dyn RunningEngine>,
-    published: PublishedList,
     clock: Clock,
     supervisor: Supervisor,
     abandon: Arc<Notify>,
 ) -> Box<dyn RunningEngine> {
     let _vital = supervisor.vital(Part::Hub);
     tokio::select! {
-        () = supervisor.run(Part::Hub, hub_task::run(hub, inputs, done, &mut *store, &published, clock)) => {}
+        () = supervisor.run(Part::Hub, hub_task::run(hub, inputs, done, &mut *store, &published, &mut verifier, clock)) => {}
         () = abandon.notified() => {}
     }
     store
@@ -457,13 +501,30 @@ struct Listener {
     has_address_rights: bool,
     /// The networks of the proxies whose header connections begin with, if they do.
     proxies: Option<Arc<[Network]>>,
+    /// The TLS mode, if it is not the default.
+    tls: Option<TlsMode>,
     /// The channels that `--host` assigns to it.
     channels: Vec<Channel>,
 }
 
+/// Unix sockets for clients, each with its local addresses.
+type UnixSockets = Vec<(UnixSocket, Vec<Address>)>;
+
+impl Listener {
+    /// Returns the TLS of its connections, if there is a certificate and it is not off.
+    fn tls(&self, handshakes: Option<&Arc<Handshakes>>) -> Option<ListenerTls> {
+        let handshakes = handshakes?.clone();
+        match self.tls.unwrap_or(TlsMode::Optional) {
+            TlsMode::Off => None,
+            TlsMode::Optional => Some(ListenerTls { handshakes, is_required: false }),
+            TlsMode::Required => Some(ListenerTls { handshakes, is_required: true }),
+        }
+    }
+}
+
 /// Opens every listener, or takes the socket that was passed for it; those for all channels first. Channels with the
 /// same address share a listener.
-fn bind(config: &Config, mut inherited: Inherited) -> Result<Vec<Listener>, ServeError> {
+fn bind(config: &Config, mut inherited: Inherited) -> Result<(Vec<Listener>, UnixSockets), ServeError> {
     let mut wanted: Vec<(Listen, &'static str, Vec<Channel>)> = Vec::new();
     for listen in &config.listen {
         if !wanted.iter().any(|(other, ..)| other.address == listen.address) || listen.address.port() == 0 {
@@ -491,6 +552,16 @@ fn bind(config: &Config, mut inherited: Inherited) -> Result<Vec<Listener>, Serv
         bound.push((socket.local_addr().unwrap_or(address), channels));
         sockets.push((socket, families, listener));
     }
+    let forwarded = forwarded_addresses(&bound, &config.advertised);
+    let mut unix_sockets = Vec::new();
+    for path in &config.unix_sockets {
+        let refused = |cause| ServeError::UnixSocket { path: path.clone(), cause };
+        let socket = match inherited.take_unix(path).map_err(|cause| refused(cause.into()))? {
+            Some(listener) => UnixSocket::inherited(listener),
+            None => UnixSocket::listen(path).map_err(refused)?,
+        };
+        unix_sockets.push((socket, forwarded.clone()));
+    }
     inherited.all_taken()?;
     let given = given_addresses(&bound, for_all_channels, &config.advertised);
     let parts = sockets.into_iter().zip(bound).zip(given);
@@ -499,9 +570,10 @@ fn bind(config: &Config, mut inherited: Inherited) -> Result<Vec<Listener>, Serv
         local: LocalAddress { bound, families, given },
         has_address_rights: listen.address_rights,
         proxies: listen.proxies.map(Arc::from),
+        tls: listen.tls.or(config.tls_mode),
         channels,
     });
-    Ok(listeners.collect())
+    Ok((listeners.collect(), unix_sockets))
 }
 
 /// Returns the clients that a listener has beside these others: one at `[::]` leaves those of IPv4 to one at 0.0.0.0.
@@ -516,22 +588,41 @@ fn families(address: SocketAddr, all: &[SocketAddr]) -> Result<Families, ServeEr
 }
 
 /// Binds the inspector's page, if it is configured.
-fn bind_page(config: &Config, listeners: &[Listener], files: Files) -> Result<Option<InspectorPage>, ServeError> {
+fn bind_page(
+    config: &Config,
+    listeners: &[Listener],
+    certificates: Option<&Arc<Certificates>>,
+    files: Files,
+) -> Result<Option<InspectorPage>, ServeError> {
     let Some(address) = config.http else { return Ok(None) };
     // The page sends no PROXY header.
     let direct = listeners.iter().enumerate().filter(|(_, listener)| listener.proxies.is_none());
-    let targets = direct.map(|(index, listener)| Target {
-        id: index.to_string(),
-        address: reachable(listener.local.bound),
-        channel: listener.channels.first().map(|channel| channel.channel_name.clone().into()),
+    let targets = direct.map(|(index, listener)| {
+        let (id, address) = (index.to_string(), reachable(listener.local.bound));
+        let target = match certificates.filter(|_| listener.tls == Some(TlsMode::Required)) {
+            Some(certificates) => Target::own_by_tls(id, address, certificates.clone()),
+            None => Target::plain(id, address),
+        };
+        let channel = listener.channels.first().map(|channel| channel.channel_name.clone().into());
+        Target { channel, ..target }
     });
     let http = HttpConfig {
         hosts: config.http_hosts.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
+        tls: certificates.filter(|_| config.http_tls).map(|it| it.sessions(HTTP_ALPN)).transpose()?,
         targets: targets.collect(),
         tap: None,
     };
     InspectorPage::bind(address, http, files).map(Some)
+}
+
+/// Opens the store, and says in words how much it may take.
+fn open_store(config: &Config) -> Result<(Box<dyn Engine>, String), ServeError> {
+    config.tracker_trust.check_authorities().map_err(ServeError::TrackerTrust)?;
+    let (max, storing) = store_max(config);
+    let Config { data_dir, store_min_free: min_free, retention, .. } = config;
+    let (data_dir, min_free, retention) = (data_dir.clone(), *min_free, *retention);
+    Ok((store::open(&StoreConfig { data_dir, max, min_free, retention })?, storing))
 }
 
 /// Returns the most bytes that the store may take, and that in words.
@@ -568,6 +659,9 @@ fn banner(
             let name = chanwire_inspect::visible(&channel.channel_name);
             text += &format!("hosting {name} at {} on {}\n", channel.address, listener.local.bound);
         }
+    }
+    for path in &config.unix_sockets {
+        text += &format!("listening on {path}\n");
     }
     if let Some(address) = metrics {
         text += &format!("metrics at http://{}/metrics\n", reachable(address));

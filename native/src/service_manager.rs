@@ -2,7 +2,7 @@
 //!
 //! Nothing is sent where no manager has set `NOTIFY_SOCKET`.
 
-use std::{env, io, os::unix::net::UnixDatagram, path::Path, sync::Arc, time::Duration};
+use std::{env, fmt, io, os::unix::net::UnixDatagram, path::Path, sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -33,6 +33,13 @@ pub(crate) fn reloading() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!(%error, "cannot tell the service manager of the reload"),
     }
+}
+
+/// Says that the start goes on, and that the next report comes within this time.
+pub(crate) fn migrating(step: impl fmt::Display, within: Duration) {
+    let status = format!("migrating the database: {step}");
+    let within = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(within)]);
 }
 
 /// Says that the server stops.

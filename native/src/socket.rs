@@ -8,12 +8,15 @@ use std::{
 };
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream, UnixStream, lookup_host},
+};
 
-use crate::server_address::ServerAddress;
+use crate::server_address::{Location, ServerAddress};
 
 /// The listen backlog, subject to the system's limit.
-const BACKLOG: u32 = 4096;
+pub(crate) const BACKLOG: u32 = 4096;
 
 /// The default keep-alive time in seconds.
 pub(crate) const KEEP_ALIVE: u16 = 60;
@@ -80,10 +83,19 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Resolves a server's name and connects to it.
+/// Resolves the name of a server that is reached by TCP.
+pub(crate) async fn tcp_addresses(server: &ServerAddress) -> io::Result<Vec<SocketAddr>> {
+    match server.location() {
+        Location::Host(host, port) => Ok(lookup_host((host, port)).await?.collect()),
+        Location::Unix(_) => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no TCP address; name HOST:PORT"))
+        }
+    }
+}
+
+/// Resolves a server's name and connects to it by TCP.
 pub(crate) async fn connect_to(server: &ServerAddress) -> io::Result<TcpStream> {
-    let addresses: Vec<SocketAddr> = lookup_host((server.host(), server.port())).await?.collect();
-    connect(&addresses).await
+    connect(&tcp_addresses(server).await?).await
 }
 
 /// The address families that a listener at `[::]` accepts.
@@ -107,6 +119,45 @@ pub(crate) fn listen(address: SocketAddr, families: Families) -> io::Result<TcpL
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// An accepted connection's stream.
+pub(crate) trait AcceptedStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Sets the options of a connection, if it is one by TCP.
+    fn prepare(&self) {}
+
+    /// Makes closing the stream drop what its peer has not read, where the system can do that.
+    fn reset_on_close(&self);
+
+    /// Waits for the next byte and leaves it there. `None`: the stream ended or failed, or cannot be looked at.
+    fn first_byte(&self) -> impl Future<Output = Option<u8>> + Send {
+        std::future::ready(None)
+    }
+
+    /// Tells the peer that the stream ends, where closing it does not say so, and as far as that can be sent at once.
+    fn end(&mut self) {}
+}
+
+impl AcceptedStream for TcpStream {
+    fn prepare(&self) {
+        prepare(self);
+    }
+
+    fn reset_on_close(&self) {
+        reset_on_close(self);
+    }
+
+    async fn first_byte(&self) -> Option<u8> {
+        let mut first = [0];
+        match self.peek(&mut first).await {
+            Ok(1..) => first.first().copied(),
+            _ => None,
+        }
+    }
+}
+
+impl AcceptedStream for UnixStream {
+    fn reset_on_close(&self) {}
 }
 
 /// Makes closing the stream reset the connection.

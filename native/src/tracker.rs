@@ -19,17 +19,18 @@ use chanwire_core::{
 };
 use chanwire_inspect::visible;
 use tokio::{
-    net::TcpStream,
     sync::{Notify, watch},
-    time::{Sleep, sleep, sleep_until, timeout},
+    time::{Sleep, sleep, sleep_until},
 };
 
-use self::registration::{Notice, Registration};
+use self::registration::{Loss, Notice, Registration};
 use crate::{
+    client::{Connector, ErrorKind},
     clock::Clock,
     driver::{self, Application, Ending},
     server_address::ServerAddress,
-    socket, threads,
+    threads,
+    tls::Stream,
 };
 
 /// Timeout for unregistering the channels when the server stops.
@@ -47,7 +48,7 @@ const MAX_LOGGED: usize = 200;
 /// Keeps these channels registered at a tracker until the server stops, with a lease of `lease` seconds; then
 /// unregisters them within [`UNREGISTER_TIMEOUT`].
 pub(crate) async fn keep(
-    tracker: ServerAddress,
+    tracker: Connector,
     channels: Vec<Channel>,
     lease: u32,
     stopping: watch::Receiver<bool>,
@@ -58,21 +59,17 @@ pub(crate) async fn keep(
         stopped(stopping.clone()).await;
         sleep(UNREGISTER_TIMEOUT).await;
     };
+    let name = tracker.server();
     tokio::select! {
         () = register(&tracker, &mut registration, stopping.clone(), clock) => {}
         () = overtime => {
-            tracing::warn!(%tracker, "the tracker did not answer in time; the channels leave its list when their lease ends");
+            tracing::warn!(tracker = %name, "the tracker did not answer in time; the channels leave its list when their lease ends");
         }
     }
 }
 
 /// Connects and reconnects until the server stops and the channels are unregistered.
-async fn register(
-    tracker: &ServerAddress,
-    registration: &mut Registration,
-    stopping: watch::Receiver<bool>,
-    clock: Clock,
-) {
+async fn register(tracker: &Connector, registration: &mut Registration, stopping: watch::Receiver<bool>, clock: Clock) {
     while !registration.is_done() {
         let connected = tokio::select! {
             connected = connect(tracker, TIMEOUT.min(registration.interval())) => connected,
@@ -81,12 +78,15 @@ async fn register(
                 continue;
             }
         };
-        let reason = match connected {
-            Ok(mut stream) => serve(tracker, &mut stream, registration, stopping.clone(), clock).await,
-            Err(reason) => reason,
+        let (loss, reason) = match connected {
+            Ok(mut stream) => {
+                let reason = serve(tracker.server(), &mut stream, registration, stopping.clone(), clock).await;
+                (Loss::Temporary, reason)
+            }
+            Err(failed) => failed,
         };
-        if let Some(notice) = registration.handle_lost(clock.now(), reason) {
-            log(tracker, &notice);
+        if let Some(notice) = registration.handle_lost(clock.now(), loss, reason) {
+            log(tracker.server(), &notice);
         }
         let again = registration.poll_timeout().map(|at| clock.instant(at));
         if let Some(again) = again.filter(|_| !registration.is_done()) {
@@ -98,18 +98,19 @@ async fn register(
     }
 }
 
-async fn connect(tracker: &ServerAddress, limit: Duration) -> Result<TcpStream, String> {
-    threads::check()?;
-    match timeout(limit, socket::connect_to(tracker)).await {
-        Ok(connected) => connected.map_err(|error| format!("cannot connect: {error}")),
-        Err(_) => Err(format!("no connection within {} seconds", limit.as_secs())),
-    }
+async fn connect(tracker: &Connector, limit: Duration) -> Result<Stream, (Loss, String)> {
+    threads::check().map_err(|reason| (Loss::Temporary, reason))?;
+    tracker.open_within(limit, tracker.server()).await.map_err(|kind| match kind {
+        ErrorKind::Connect(error) => (Loss::Temporary, format!("cannot connect: {error}")),
+        kind if kind.is_permanent() => (Loss::Permanent, kind.to_string()),
+        kind => (Loss::Temporary, kind.to_string()),
+    })
 }
 
 /// Serves one connection to its end, and returns the reason of the end.
 async fn serve(
     tracker: &ServerAddress,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     registration: &mut Registration,
     stopping: watch::Receiver<bool>,
     clock: Clock,

@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -33,6 +33,7 @@ fn message(channel_name: &str, content: &str) -> Message {
         username: "ann".parse().unwrap(),
         message_content: content.into(),
         channel_name: Some(channel_name.parse().unwrap()),
+        client_message_id: None,
     }
 }
 
@@ -96,6 +97,20 @@ async fn a_channel_is_hosted_joined_written_read_and_removed() {
         "Invalid payload"
     );
     client.close().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_names_a_subscription_that_joined_under_a_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, client) = start(&directory, anywhere()).await;
+    client.host(channel("general", server.address()), None).await.unwrap();
+    let general = "general".parse().unwrap();
+    let _unnamed = client.join(&general, JoinFrom::Last(0)).await.unwrap();
+    let _named = client.join_as(&general, JoinFrom::Last(0), "bob".parse().unwrap()).await.unwrap();
+    let who = client.who(&general).await.unwrap();
+    let names: Vec<_> = who.users.iter().map(|user| user.username.as_str()).collect();
+    assert_eq!((who.count, &names[..]), (2, &["bob"][..]));
     server.stop().await.unwrap();
 }
 
@@ -210,10 +225,61 @@ async fn a_request_whose_answer_was_lost_is_repeated_only_where_that_does_no_har
     let client = Client::new(address.into());
     assert_eq!(soon(client.list()).await.unwrap(), []);
     assert_eq!(requests.load(Ordering::Relaxed), 2);
+}
 
+/// HELLO's answer of a server that knows ids.
+const KNOWS_IDS: &str = "OK\r\n{\"protocol\": 1, \"features\": [\"client_message_id\"], \"encrypted\": false, \
+    \"max_payload\": 65536, \"retry_window\": 3600}";
+
+const DELIVERED: &str = "OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2023-11-02T15:04:32Z\", \"id\": 7}";
+
+/// Returns a server that answers HELLO so, ends the first connection at its MESSAGE and answers the MESSAGE of the next
+/// one so, and the MESSAGEs that it received.
+async fn losing(hello: &'static str, answer: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let messages = Arc::<Mutex<Vec<String>>>::default();
+    let received = messages.clone();
+    let serve = move |number, _, mut stream: TcpStream| {
+        let received = received.clone();
+        async move {
+            stream.write_all(hello.as_bytes()).await.unwrap();
+            let mut buffer = [0; 1024];
+            let length = stream.read(&mut buffer).await.unwrap();
+            received.lock().unwrap().push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            if number > 0 {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    };
+    (fake(serve).await.0, messages)
+}
+
+#[tokio::test]
+async fn a_message_whose_answer_was_lost_is_sent_again_under_its_id() {
+    let (address, messages) = losing(KNOWS_IDS, DELIVERED).await;
+    soon(Client::new(address.into()).send(message("g", "once"))).await.unwrap();
+    let messages = messages.lock().unwrap();
+    assert!(messages.len() == 2 && messages[0] == messages[1], "{messages:?}");
+    assert!(messages[0].contains("\"client_message_id\": \""), "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_an_older_server_did_not_answer_is_not_sent_again() {
+    let unknown = "REQUEST_ERROR\r\n{\"error\": \"Unknown command\", \"details\": \"HELLO\"}";
+    let (address, messages) = losing(unknown, DELIVERED).await;
     let error = soon(Client::new(address.into()).send(message("g", "once"))).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Closed), "{error}");
-    assert_eq!(requests.load(Ordering::Relaxed), 3);
+    let messages = messages.lock().unwrap();
+    assert!(messages.len() == 1 && !messages[0].contains("client_message_id"), "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_one_host_may_have_stored_is_not_sent_to_another() {
+    let elsewhere = "REQUEST_ERROR\r\n{\"error\": \"Channel hosted elsewhere\", \"details\": \"x\"}";
+    let (address, messages) = losing(KNOWS_IDS, elsewhere).await;
+    let error = soon(Client::new(address.into()).send(message("g", "once"))).await.unwrap_err();
+    // The outcome of the first try.
+    assert!(matches!(error.kind(), ErrorKind::Closed), "{error}");
+    assert_eq!(messages.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -222,7 +288,8 @@ async fn a_server_says_what_it_can_do_and_an_older_one_that_it_does_not_know() {
     let (server, client) = start(&directory, anywhere()).await;
     let hello = client.hello().await.unwrap();
     assert_eq!((hello.protocol, hello.encrypted, hello.max_payload), (1, false, 65_536));
-    assert_eq!((&hello.features[..], hello.units_per_second, hello.retry_window), (&[][..], None, None));
+    assert_eq!(hello.features, ["client_message_id", "presence", "channels"]);
+    assert_eq!((hello.units_per_second, hello.retry_window), (None, Some(3600)));
     client.close().await;
     server.stop().await.unwrap();
 

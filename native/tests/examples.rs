@@ -46,7 +46,10 @@ async fn the_bot_answers_what_is_meant_for_it() {
     // It hears only what comes after it has joined.
     let echoed = loop {
         let (username, channel_name) = ("ann".parse().unwrap(), Some("general".parse().unwrap()));
-        client.send(Message { username, message_content: "!echo hello".into(), channel_name }).await.unwrap();
+        client
+            .send(Message { username, message_content: "!echo hello".into(), channel_name, client_message_id: None })
+            .await
+            .unwrap();
         let answer = async {
             loop {
                 let message = messages.next_message().await.unwrap().unwrap();

@@ -83,7 +83,12 @@ test("a request cut short and ended is answered by the server as it stands", asy
   const answer = tab.row({ dir: "in", head: "! REQUEST_ERROR", summary: "Incomplete request" });
   await answer.waitFor();
   await tab.row({ head: "half-closed", summary: "the page shut down its sending half" }).waitFor();
-  await tab.row({ head: "closed", summary: "the server closed the connection" }).waitFor();
+  await tab.row({ head: "closed", summary: "the server closed the connection: incomplete_request" }).waitFor();
+  // Its parts tell the reason, and lead to the protocol's page.
+  await tab.choose(tab.row({ head: /^closed$/ }));
+  await tab.page.getByRole("treeitem", { name: /incomplete_request/ }).first().waitFor();
+  const about = await tab.page.locator(".tree a").getAttribute("href");
+  assert.match(about, /core\/PROTOCOL\.md#closing$/);
 });
 
 test("a reset is sent, and told from an orderly end", async () => {

@@ -48,7 +48,7 @@ async function start(args, patterns) {
   };
 }
 
-const PAGE = /inspector at (http:\/\/\S+#token=[0-9a-f]{32})/;
+const PAGE = /inspector at (https?:\/\/\S+#token=[0-9a-f]{32})/;
 
 const portOf = (address) => Number(address.slice(address.lastIndexOf(":") + 1));
 
@@ -71,9 +71,9 @@ export async function startServer(more = []) {
   };
 }
 
-/** `chanwire tap` in front of a server, on ports of its own. */
+/** `chanwire tap` in front of a server, or of an address, on ports of its own. */
 export async function startTap(server, args = []) {
-  const to = `127.0.0.1:${server.port}`;
+  const to = typeof server === "string" ? server : `127.0.0.1:${server.port}`;
   const { found, stop } = await start(
     ["tap", "--listen", "127.0.0.1:0", "--to", to, ...args],
     [/listening on (\S+:\d+)/, PAGE],

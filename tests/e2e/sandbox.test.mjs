@@ -85,7 +85,7 @@ test("every error of the protocol is one click away", async () => {
   const names = await group.locator("b").allInnerTexts();
   await tab.page.keyboard.press("Escape");
   const errors = names.slice(names.indexOf("Malformed command"));
-  assert.equal(errors.length, 21);
+  assert.equal(errors.length, 28);
   for (const error of errors) {
     await tab.page.getByRole("button", { name: "Clear" }).click();
     await tab.shows(0);
@@ -140,4 +140,31 @@ test("time jumps to what is due, and a client that does not read is too slow", a
   await tab.page.getByLabel("A client from this IP address").fill("nowhere");
   await tab.page.getByRole("button", { name: "Connect client" }).click();
   await tab.page.getByRole("alert").filter({ hasText: "'nowhere' is no IP address" }).waitFor();
+});
+
+test("requests beyond the burst of a rate are answered later, by the sandbox's clock, and none is lost", async () => {
+  const tab = await openSandbox();
+  await tab.page.getByRole("button", { name: "Limits" }).click();
+  await tab.page.getByLabel("units of requests a second on a connection").fill("1");
+  await tab.page.getByLabel("units that a connection may use at once").fill("1");
+  await tab.page.getByRole("button", { name: "Apply to the running server" }).click();
+  await connectFrom(tab, "192.0.2.7");
+  // It costs 19 units, so the next request waits for 19 s.
+  const large = `HISTORY\\r\\n{"channel_name": "general"${" ".repeat(60_000)}}`;
+  await tab.sendRaw(`${large}LIST\\r\\nLIST\\r\\n`);
+  await tab.row({ dir: "in", summary: "Channel not found" }).waitFor();
+  const due = tab.page.getByRole("button", { name: /^to the end of a pause on #1, in / });
+  await due.waitFor();
+  const lists = tab.row({ dir: "in", head: "OK" });
+  assert.equal(await lists.count(), 0);
+  await tab.page.getByRole("button", { name: "Clients" }).click();
+  const throttled = tab.page.getByRole("listitem").filter({ hasText: "#1" }).getByText("throttled");
+  await throttled.waitFor();
+
+  await due.click();
+  await lists.nth(1).waitFor();
+  await throttled.waitFor({ state: "detached" });
+  const [minutes, seconds] = (await tab.page.getByTestId("sandbox-clock").innerText()).split(":").map(Number);
+  assert.ok(minutes * 60 + seconds >= 20, `${minutes}:${seconds}`);
+  assert.equal(await lists.count(), 2);
 });

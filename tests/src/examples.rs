@@ -1,7 +1,7 @@
 //! Every example that the protocol's text gives, byte for byte, and what each one means.
 
 use chanwire_core::wire::{
-    Address, Blame, Channel, Command, ErrorResponse, Host, Message, Request, Response, Timestamp,
+    Address, Blame, Channel, Command, ErrorResponse, Hello, Host, Message, Request, Response, Timestamp,
 };
 
 use crate::name::named;
@@ -47,7 +47,12 @@ pub fn channels() -> [Channel; 2] {
 #[must_use]
 pub fn requests() -> [(&'static [u8], Request); 3] {
     let [channel, _] = channels();
-    let message = Message { username: named("user1"), message_content: "Hello, World!".into(), channel_name: None };
+    let message = Message {
+        username: named("user1"),
+        message_content: "Hello, World!".into(),
+        channel_name: None,
+        client_message_id: None,
+    };
     [(LIST, Request::List), (HOST, Request::Host(Host { channel, lease: None })), (MESSAGE, Request::Message(message))]
 }
 
@@ -62,7 +67,7 @@ pub fn responses() -> [(&'static [u8], Command, Response); 6] {
     [
         (LISTED, Command::List, Response::Channels(channels().into())),
         (HOSTED, Command::Host, Response::Hosted { channel_name: named("test_channel") }),
-        (DELIVERED, Command::Message, Response::Delivered { timestamp }),
+        (DELIVERED, Command::Message, Response::Delivered { timestamp, id: None }),
         (
             INVALID_PAYLOAD,
             Command::Host,
@@ -79,4 +84,12 @@ pub fn responses() -> [(&'static [u8], Command, Response); 6] {
             error(Blame::Server, "Database connection failed", "Unable to store message in channel database"),
         ),
     ]
+}
+
+/// Returns the answer to HELLO of a server that knows no ids of messages and sets no rate.
+#[must_use]
+pub fn hello(max_payload: usize) -> Hello {
+    let mut hello = Hello::new(max_payload as u64);
+    hello.features = [Hello::PRESENCE, Hello::CHANNELS].map(String::from).into();
+    hello
 }

@@ -4,8 +4,9 @@
 use std::{env, fmt::Debug, num::NonZero, str::FromStr};
 
 use chanwire_core::wire::{
-    Address, Channel, ConnectionRow, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, NotAName, Request,
-    Response, StoredMessage, Timestamp,
+    AccountName, Address, Channel, ChannelActivity, ClientMessageId, ConnectionRow, Credentials, ErrorResponse, Hello,
+    HistoryRange, Host, JoinFrom, ListedChannel, Message, NotAName, Request, Response, Secret, StoredMessage,
+    Timestamp, User,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 
@@ -96,6 +97,12 @@ pub fn id() -> impl Strategy<Value = u64> {
     prop_oneof![1..100_u64, Just((1 << 53) - 1), 1..1_u64 << 53]
 }
 
+/// Generates a client's id of a message.
+pub fn client_message_id() -> impl Strategy<Value = ClientMessageId> {
+    let random = any::<u128>().prop_map(ClientMessageId::from_random);
+    prop_oneof![random, "[A-Za-z0-9._:-]{16,64}".prop_filter_map("an id", |text| text.parse().ok())]
+}
+
 /// Generates a message's number, or 0.
 fn id_or_zero() -> impl Strategy<Value = u64> {
     prop_oneof![1 => Just(0), 4 => id()]
@@ -103,8 +110,13 @@ fn id_or_zero() -> impl Strategy<Value = u64> {
 
 /// Generates a request that a server accepts.
 pub fn request() -> impl Strategy<Value = Request> {
-    let message = (name(), text(1..40), proptest::option::of(name()))
-        .prop_map(|(username, message_content, channel_name)| Message { username, message_content, channel_name });
+    let message = (name(), text(1..40), proptest::option::of(name()), proptest::option::of(client_message_id()));
+    let message = message.prop_map(|(username, message_content, channel_name, client_message_id)| Message {
+        username,
+        message_content,
+        channel_name,
+        client_message_id,
+    });
     let lease = proptest::option::of(prop_oneof![Just(10), Just(86_400), 10..=86_400_u32]);
     let from = prop_oneof![
         id_or_zero().prop_map(JoinFrom::After),
@@ -122,15 +134,30 @@ pub fn request() -> impl Strategy<Value = Request> {
         4 => (channel(), lease).prop_map(|(channel, lease)| Request::Host(Host { channel, lease })),
         5 => message.prop_map(Request::Message),
         1 => name().prop_map(|channel_name| Request::Unhost { channel_name }),
-        2 => (name(), from).prop_map(|(channel_name, from)| Request::Join { channel_name, from }),
+        2 => (name(), from, proptest::option::of(name()))
+            .prop_map(|(channel_name, from, username)| Request::Join { channel_name, from, username }),
+        1 => name().prop_map(|channel_name| Request::Who { channel_name }),
         1 => name().prop_map(|channel_name| Request::Leave { channel_name }),
-        2 => (name(), range, limit)
+        2 => (name(), range, limit.clone())
             .prop_map(|(channel_name, range, limit)| Request::History { channel_name, range, limit }),
         1 => any::<bool>().prop_map(|notices| Request::Hello { notices }),
+        1 => credentials().prop_map(Request::Auth),
+        1 => (id_or_zero(), limit, proptest::option::of(text(1..64)))
+            .prop_map(|(after, limit, contains)| Request::Channels { after, limit, contains }),
+        1 => (name(), id()).prop_map(|(channel_name, id)| Request::Delete { channel_name, id }),
         1 => (id_or_zero(), connections_limit).prop_map(|(after, limit)| Request::Connections { after, limit }),
         1 => id_or_zero().prop_map(|connection| Request::Disconnect { connection }),
     ]
     .boxed()
+}
+
+/// Generates credentials of either form.
+pub fn credentials() -> impl Strategy<Value = Credentials> {
+    let secret = || text(1..40).prop_filter_map("no secret", |secret| secret.parse::<Secret>().ok());
+    prop_oneof![
+        (account_name(), secret()).prop_map(|(account, password)| Credentials::Password { account, password }),
+        secret().prop_map(Credentials::Token),
+    ]
 }
 
 /// Generates a response.
@@ -154,14 +181,40 @@ pub fn response() -> impl Strategy<Value = Response> {
         }),
         (name(), vec(stored_message(), 0..4))
             .prop_map(|(channel_name, messages)| Response::History { channel_name, messages }),
-        timestamp().prop_map(|timestamp| Response::Delivered { timestamp }),
+        (timestamp(), proptest::option::of(id())).prop_map(|(timestamp, id)| Response::Delivered { timestamp, id }),
         hello().prop_map(Response::Hello),
+        account_name().prop_map(|account| Response::Authenticated { account }),
+        (name(), id_or_zero(), vec(user(), 0..4), any::<bool>())
+            .prop_map(|(channel_name, count, users, complete)| Response::Who { channel_name, count, users, complete }),
+        (vec(listed_channel(), 0..4), proptest::option::of(id()))
+            .prop_map(|(channels, next)| Response::ChannelPage { channels, next }),
+        (name(), id()).prop_map(|(channel_name, id)| Response::Deleted { channel_name, id }),
         (vec(connection_row(), 0..4), proptest::option::of(id_or_zero()))
             .prop_map(|(connections, next)| Response::Connections { connections, next }),
         id_or_zero().prop_map(|connection| Response::Disconnected { connection }),
         error,
     ]
     .boxed()
+}
+
+/// Generates a user of a channel.
+fn user() -> impl Strategy<Value = User> {
+    (name(), proptest::option::of(account_name())).prop_map(|(username, account)| User { username, account }).boxed()
+}
+
+/// Generates a channel as CHANNELS lists it.
+fn listed_channel() -> impl Strategy<Value = ListedChannel> {
+    let activity = (id_or_zero(), id_or_zero(), id_or_zero())
+        .prop_map(|(joined, behind, stored_bytes)| ChannelActivity { joined, behind, stored_bytes });
+    (channel(), id(), proptest::option::of(id_or_zero()), any::<bool>(), proptest::option::of(activity))
+        .prop_map(|(channel, position, last_id, members_only, activity)| ListedChannel {
+            channel,
+            position,
+            last_id,
+            members_only,
+            activity,
+        })
+        .boxed()
 }
 
 /// Generates a connection as CONNECTIONS lists it.
@@ -201,15 +254,23 @@ fn hello() -> impl Strategy<Value = Hello> {
 
 /// Generates a message as its channel keeps it.
 pub fn stored_message() -> impl Strategy<Value = StoredMessage> {
-    (name(), id(), name(), text(1..40), timestamp())
-        .prop_map(|(channel_name, id, username, message_content, timestamp)| StoredMessage {
-            channel_name,
-            id,
-            username,
-            message_content,
-            timestamp,
+    let deletion =
+        prop_oneof![3 => Just((false, None)), 1 => Just((true, None)), 1 => id().prop_map(|id| (false, Some(id)))];
+    (name(), id(), name(), text(1..40), timestamp(), proptest::option::of(account_name()), deletion)
+        .prop_map(|(channel_name, id, username, message_content, timestamp, account, (deleted, deletes))| {
+            StoredMessage {
+                account,
+                deleted,
+                deletes,
+                ..StoredMessage::new(channel_name, id, username, message_content, timestamp)
+            }
         })
         .boxed()
+}
+
+/// Generates an account's name.
+pub fn account_name() -> impl Strategy<Value = AccountName> {
+    "[a-z0-9][a-z0-9._-]{0,31}".prop_map(|name| named(&name))
 }
 
 /// Generates a JSON tree of any kind, members repeated and numbers in every form.
@@ -292,7 +353,7 @@ fn segment() -> impl Strategy<Value = Vec<u8>> {
         out
     });
     let word = prop_oneof![
-        4 => select(vec!["LIST", "HOST", "MESSAGE", "JOIN", "LEAVE", "HISTORY", "UNHOST", "HELLO", "CONNECTIONS", "DISCONNECT", "NOTICE", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
+        4 => select(vec!["LIST", "HOST", "MESSAGE", "JOIN", "LEAVE", "HISTORY", "UNHOST", "HELLO", "WHO", "CHANNELS", "CONNECTIONS", "DISCONNECT", "NOTICE", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
         1 => "[A-Za-z_]{1,34}",
     ];
     let ending = select(vec!["\r\n", "\r\n", "\r\n", "\r\n ", "\n", "\r", "\r\r\n", "", " \r\n", ":"]);

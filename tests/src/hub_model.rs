@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
     Time,
-    hub::{ChannelLog, ChannelRecord, HubLimits, Peer, Snapshot, Write},
-    wire::{Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Message, Request, Response},
+    hub::{ChannelLog, ChannelRecord, HubLimits, Peer, SendRecord, Snapshot, Write},
+    wire::{
+        AccountName, Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Message, Request, Response,
+        Timestamp,
+    },
 };
 
 /// The directory as far as it is known to be stored, and what the operator set.
@@ -30,6 +33,8 @@ pub struct Model {
     logs: BTreeMap<ChannelName, (u64, u64)>,
     /// The time from which each lease is counted.
     since: BTreeMap<ChannelName, Time>,
+    /// The keys of all messages that are known to be stored, in their order.
+    sends: Vec<SendRecord>,
 }
 
 /// The correct outcome of a request.
@@ -45,6 +50,10 @@ pub enum Decision {
     Put,
     /// Take the channel off the list, then answer.
     Remove,
+    /// Answer it at once with a page of the listed channels.
+    Page,
+    /// The channel keeps the message: delete it, then answer, unless it is deleted already or a record.
+    Delete,
     /// It is the operator's and about connections, which this model does not have.
     Operator,
     /// The channel lives here: what follows is between the connection and it.
@@ -106,6 +115,7 @@ impl Model {
             order: Vec::new(),
             logs: BTreeMap::new(),
             since: BTreeMap::new(),
+            sends: Vec::new(),
         }
     }
 
@@ -146,6 +156,13 @@ impl Model {
             let same = |other: &ChannelRecord| other.channel.channel_name == *name && other.lease == record.lease;
             if !before.iter().any(same) {
                 self.since.insert(name.clone(), now);
+            }
+        }
+        for send in stored.sends {
+            let is_it = |known: &&mut SendRecord| (&known.channel_name, known.id) == (&send.channel_name, send.id);
+            match self.sends.iter_mut().find(is_it) {
+                Some(known) => *known = send,
+                None => self.sends.push(send),
             }
         }
         for name in names.iter().filter(|name| !stored.logs.iter().any(|log| log.channel_name == **name)) {
@@ -203,12 +220,75 @@ impl Model {
                     self.logs.remove(name);
                     self.idle_since.remove(name);
                 }
-                Write::Append(message) => {
+                Write::Append { message, send_key } => {
+                    self.sends.extend(send_key.clone().map(|key| SendRecord::new(message, key)));
                     let log = self.logs.entry(message.channel_name.clone()).or_insert((1, 0));
                     log.1 = message.id;
                 }
+                Write::Delete { tombstone, record } => {
+                    let is_its =
+                        |send: &&mut SendRecord| send.channel_name == tombstone.channel_name && send.id == tombstone.id;
+                    self.sends.iter_mut().filter(is_its).for_each(|send| send.key.digest = 0);
+                    self.logs.entry(record.channel_name.clone()).or_insert((1, 0)).1 = record.id;
+                }
             }
         }
+    }
+
+    /// Returns the keys that are kept: at most so many, and none after a message of the same channel that is younger by
+    /// the window. One more key drops four at most for each of the two reasons.
+    fn kept_sends(&self) -> Vec<&SendRecord> {
+        let mut kept: Vec<&SendRecord> = Vec::new();
+        for send in &self.sends {
+            kept.push(send);
+            for _ in 0..4 {
+                let its_oldest = kept.iter().position(|other| other.channel_name == send.channel_name);
+                let is_due = |place: &usize| {
+                    kept.get(*place).is_some_and(|oldest| self.is_past(oldest.timestamp, send.timestamp))
+                };
+                if let Some(place) = its_oldest.filter(is_due) {
+                    kept.remove(place);
+                }
+            }
+            for _ in 0..4 {
+                if kept.len() > self.limits.max_send_keys {
+                    kept.remove(0);
+                }
+            }
+        }
+        kept
+    }
+
+    /// Returns whether a message is older than a later one by the window in which a send may be repeated.
+    #[must_use]
+    pub fn is_past(&self, earlier: Timestamp, later: Timestamp) -> bool {
+        let window = i64::try_from(self.limits.retry_window.as_secs()).unwrap_or(i64::MAX);
+        later.as_unix() - earlier.as_unix() >= window
+    }
+
+    /// Returns the stored message that one of this time in this channel repeats, if there is one.
+    #[must_use]
+    pub fn repeated(
+        &self,
+        name: &ChannelName,
+        account: Option<&AccountName>,
+        message: &Message,
+        at: Timestamp,
+    ) -> Option<SendRecord> {
+        let kept = self.kept_sends().into_iter().rev().find(|send| is_key_of(send, name, account, message))?;
+        (!self.is_past(kept.timestamp, at)).then(|| kept.clone())
+    }
+
+    /// Returns whether this message with a key is stored, whether or not its key is kept.
+    #[must_use]
+    pub fn has_stored(&self, send: &SendRecord) -> bool {
+        self.sends.contains(send)
+    }
+
+    /// Returns the number of keys that are kept.
+    #[must_use]
+    pub fn send_keys(&self) -> usize {
+        self.kept_sends().len()
     }
 
     /// Adds a channel that the operator fixes for this run.
@@ -249,7 +329,7 @@ impl Model {
         let (first_id, last_id) = self.log(name);
         let since = self.idle_since.get(name).copied().unwrap_or_default();
         let is_idle = self.find(name).is_none() && self.kept_until(name).is_none() && first_id > last_id;
-        is_idle && self.now.since(since) >= self.limits.drop_names_after
+        is_idle && self.now.since(since) >= self.limits.drop_names_after.max(self.limits.retry_window)
     }
 
     /// Returns whether a channel is kept for a host other than this peer.
@@ -327,9 +407,22 @@ impl Model {
             },
             Request::Join { channel_name, .. }
             | Request::Leave { channel_name }
+            | Request::Who { channel_name }
             | Request::History { channel_name, .. } => {
                 self.refuse_elsewhere(channel_name).unwrap_or_else(|| Decision::Here(channel_name.clone()))
             }
+            Request::Channels { .. } => Decision::Page,
+            Request::Delete { channel_name, id } => self.refuse_elsewhere(channel_name).unwrap_or_else(|| {
+                let (first_id, last_id) = self.log(channel_name);
+                if !self.is_host(peer, channel_name) {
+                    let details = format!("Only the host of '{channel_name}' may delete its messages");
+                    return error("Not allowed", details);
+                }
+                if !(first_id..=last_id).contains(id) {
+                    return error("Message not found", format!("The channel '{channel_name}' has no message {id}"));
+                }
+                Decision::Delete
+            }),
             Request::Connections { .. } | Request::Disconnect { .. } => match peer {
                 Peer::Operator => Decision::Operator,
                 Peer::Address(_) | Peer::NoAddressRights => error(
@@ -474,6 +567,50 @@ impl Model {
             _ => error("Invalid payload", "Missing required field 'channel_name'".into()),
         }
     }
+}
+
+/// Returns whether a stored message has the key of this one, of this account or of a guest.
+#[must_use]
+pub fn is_key_of(send: &SendRecord, name: &ChannelName, account: Option<&AccountName>, message: &Message) -> bool {
+    let sender = account.map_or_else(|| format!("guest:{}", message.username), |account| format!("account:{account}"));
+    send.channel_name == *name
+        && send.key.sender.as_str() == sender
+        && Some(&send.key.client_message_id) == message.client_message_id.as_ref()
+}
+
+/// Returns the answer to a message whose key was stored so: the first answer, or that its id is another's.
+#[must_use]
+pub fn repeated_answer(send: &SendRecord, message: &Message) -> Response {
+    // The text of a deleted message is not known any more.
+    if send.key.digest == digest(message) || send.key.digest == 0 {
+        return Response::Delivered { timestamp: send.timestamp, id: Some(send.id) };
+    }
+    Response::Error(ErrorResponse::request("Message id reused", "This client_message_id belongs to another message"))
+}
+
+/// Returns the digest of a message: of the username, its length, the content, and its length, each text in words of 8
+/// bytes, the first byte lowest. Each word is added by XOR, and the two halves of the product with a factor follow. It is never 0.
+#[must_use]
+pub fn digest(message: &Message) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut digest = FACTOR;
+    for text in [&*message.username, &message.message_content] {
+        let mut words: Vec<u64> = Vec::new();
+        for (place, byte) in text.bytes().enumerate() {
+            if place % 8 == 0 {
+                words.push(0);
+            }
+            if let Some(word) = words.last_mut() {
+                *word |= u64::from(byte) << (8 * (place % 8));
+            }
+        }
+        words.push(text.len() as u64);
+        for word in words {
+            let product = u128::from(digest ^ word) * u128::from(FACTOR);
+            digest = (product % (1 << 64)) as u64 ^ (product >> 64) as u64;
+        }
+    }
+    digest.max(1)
 }
 
 /// Returns whether a client at this address is the host of this record.

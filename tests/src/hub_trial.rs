@@ -1,6 +1,7 @@
 //! A hub on trial: its connections, its store, and a judge that checks every effect against the laws of the protocol.
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod answers;
 mod judge;
 mod subscriptions;
 
@@ -16,14 +17,17 @@ use chanwire_core::{
     Limits, Time,
     endpoint::{Endpoint as _, Listing, Pushes, Server, ServerCommand, ServerEvent, Traffic},
     hub::{
-        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
+        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand,
+        StoreOutcome, VerificationId,
     },
     wire::{
-        Address, Channel, ChannelName, Command, Decoder, ErrorResponse, Item, Request, Response, Status, Timestamp,
+        AccountName, Address, Channel, ChannelName, Command, Credentials, Decoder, ErrorResponse, Item, Request,
+        Response, Status, Timestamp,
     },
 };
 
 use crate::{
+    accounts::{self, Attempts},
     hub_model::Model,
     name::named,
     store::{Disk, Fate},
@@ -31,9 +35,15 @@ use crate::{
 use judge::{Carried, Exchange, Finished};
 use subscriptions::Subscriptions;
 
+/// The most times that one step tells the hub of the time because something is due. Each tells some hundreds of
+/// subscribers, or removes as many subscriptions.
+const MAX_TIMEOUTS: usize = 100;
+
 /// A hub, its store and its connections. Every step checks the laws:
 ///
 /// - each request has exactly one answer, and none after its connection has disconnected;
+/// - a message with a `client_message_id` is stored once for as long as its key is kept, each repetition has the answer
+///   of the stored message, and another message under its id is refused;
 /// - a request is answered when all before it on its connection are, but for MESSAGEs that follow each other;
 /// - each answer is [`Model`]'s, by the state known to be stored;
 /// - each acknowledged write is in the store, and LIST shows nothing that is not;
@@ -45,6 +55,8 @@ use subscriptions::Subscriptions;
 /// - a subscriber is pushed every message from the first promised id on, once, in order, as it is stored, and other
 ///   connections are pushed nothing; a connection is closed for a channel only when that was removed and all of it was
 ///   pushed;
+/// - credentials are verified only as often as the limits of attempts allow, and of each
+///   connection one at a time; the answers to all that are wrong are the same;
 /// - the counters agree with what connections are sent;
 /// - when the store is idle, every request is answered, every subscriber that reads has everything, and no closed
 ///   connection is kept.
@@ -60,6 +72,11 @@ pub struct Trial {
     pub command: Option<StoreCommand>,
     /// Reads that the store was asked for and has not delivered.
     reads: VecDeque<Reading>,
+    /// Credentials that are being verified.
+    verifications: VecDeque<Verification>,
+    /// The result that was just delivered, and its connection.
+    verified: Option<(u64, Option<AccountName>)>,
+    attempts: Attempts,
     setup: Setup,
     listeners: Vec<ListenerId>,
     clients: BTreeMap<u64, Client>,
@@ -88,6 +105,8 @@ pub struct Trial {
     seen: BTreeMap<(Command, bool), u64>,
     seen_pushes: u64,
     seen_errors: u64,
+    /// The number of answers that may have been joins, which numbers them.
+    joins_made: u64,
 }
 
 /// A read that the store was asked for.
@@ -99,6 +118,14 @@ struct Reading {
     known: u64,
     /// The page that was read, and the channel's first id at that time.
     found: Option<(Page, u64)>,
+}
+
+/// Credentials that are being verified.
+#[derive(Debug)]
+struct Verification {
+    id: VerificationId,
+    connection: u64,
+    credentials: Credentials,
 }
 
 /// A page that was read.
@@ -137,6 +164,10 @@ pub struct Setup {
     pub max_id: u64,
     /// The number of seconds after which a name is dropped.
     pub drop_names_after: u64,
+    /// The number of seconds for which a message may be sent again.
+    pub retry_window: u64,
+    /// The most keys of messages that are kept.
+    pub max_send_keys: usize,
 }
 
 impl Setup {
@@ -145,6 +176,7 @@ impl Setup {
         (limits.max_channels, limits.max_joins, limits.max_names) = (self.limit, self.joins, self.names);
         limits.max_address_channels = self.address_channels;
         (limits.max_id, limits.drop_names_after) = (self.max_id, Duration::from_secs(self.drop_names_after));
+        (limits.retry_window, limits.max_send_keys) = (Duration::from_secs(self.retry_window), self.max_send_keys);
         limits
     }
 }
@@ -157,6 +189,10 @@ fn wall(now: Time) -> Timestamp {
 #[derive(Debug)]
 struct Client {
     peer: Peer,
+    /// The account that it has authenticated as.
+    account: Option<AccountName>,
+    /// Whether it has said HELLO.
+    said_hello: bool,
     /// The time at which it was connected.
     since: Time,
     listener: Option<usize>,
@@ -172,6 +208,14 @@ struct Client {
 }
 
 impl Client {
+    /// Returns the address that it came from.
+    const fn address(&self) -> Option<IpAddr> {
+        match self.peer {
+            Peer::Address(ip) => Some(ip),
+            Peer::NoAddressRights | Peer::Operator => None,
+        }
+    }
+
     /// Returns its traffic, and the number of bytes that wait until its peer reads.
     fn measure(&self) -> (Traffic, usize) {
         (*self.server.traffic(), self.server.waiting_bytes())
@@ -201,6 +245,9 @@ impl Trial {
             model,
             command: None,
             reads: VecDeque::new(),
+            verifications: VecDeque::new(),
+            verified: None,
+            attempts: Attempts::default(),
             setup,
             listeners,
             clients: BTreeMap::new(),
@@ -219,6 +266,7 @@ impl Trial {
             seen: BTreeMap::new(),
             seen_pushes: 0,
             seen_errors: 0,
+            joins_made: 0,
         }
     }
 
@@ -267,9 +315,11 @@ impl Trial {
         (limits.max_payload, limits.max_in_flight_bytes) = (usize::MAX, usize::MAX);
         let client = Client {
             peer,
+            account: None,
+            said_hello: false,
             since: self.now,
             listener,
-            server: Server::new(ConnectionId(id), limits),
+            server: Server::new(ConnectionId(id), limits).with_local_peer(),
             exchanges: Vec::new(),
             disconnected: false,
             written: Vec::new(),
@@ -352,7 +402,7 @@ impl Trial {
             panic!("a server refuses {request:?}")
         };
         let at = Moment { time: self.now, wall: Timestamp::from_unix(at) };
-        let mut exchange = Exchange::new(&ticket, request.clone(), at);
+        let mut exchange = Exchange::new(&ticket, request.clone(), at, client.said_hello);
         exchange.note_route(&self.model, client.peer, client.listener);
         client.exchanges.push(exchange);
         self.hub.handle_request(ConnectionId(id), ticket, request, at).expect("a connection that the hub knows");
@@ -409,6 +459,50 @@ impl Trial {
         true
     }
 
+    /// Has a connection say HELLO, which the hub learns of.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is closed.
+    pub fn say_hello(&mut self, id: u64) {
+        let client = self.clients.get_mut(&id).filter(|client| !client.disconnected).expect("an open connection");
+        client.said_hello = true;
+        *self.seen.entry((Command::Hello, true)).or_default() += 1;
+        let event = ServerEvent::Answered { request: Request::Hello { notices: false } };
+        let at = Moment { time: self.now, wall: wall(self.now) };
+        self.hub.handle_event(ConnectionId(id), event, at).expect("an event of an open connection");
+    }
+
+    /// Verifies the credentials that were given first, and delivers the result. Returns `false` if there are none.
+    ///
+    /// # Panics
+    ///
+    /// If a law is broken.
+    pub fn verify(&mut self) -> bool {
+        self.drain();
+        let Some(Verification { id, connection, credentials }) = self.verifications.pop_front() else { return false };
+        let account = accounts::verify(&credentials);
+        if account.is_some() {
+            let from = self.clients.get(&connection).and_then(Client::address);
+            self.attempts.succeed(from, &credentials);
+            // A closed connection is sent no answer, and what it has sent is the account's all the same.
+            if let Some(client) = self.clients.get_mut(&connection).filter(|client| client.disconnected) {
+                client.account = account.clone();
+            }
+        }
+        self.verified = Some((connection, account.clone()));
+        self.hub.handle_verified(id, account).expect("a result that was asked for");
+        self.drain();
+        self.verified = None;
+        true
+    }
+
+    /// Returns the number of credentials that are being verified.
+    #[must_use]
+    pub fn verifications(&self) -> usize {
+        self.verifications.len()
+    }
+
     /// Returns the number of pages that the store was asked for and has not delivered.
     #[must_use]
     pub fn reads(&self) -> usize {
@@ -448,7 +542,7 @@ impl Trial {
     pub fn settle(&mut self) {
         loop {
             let mut moved = self.store(Fate::Done);
-            while self.page() {
+            while self.page() || self.verify() {
                 moved = true;
             }
             for id in self.open() {
@@ -466,6 +560,7 @@ impl Trial {
     ///
     /// If a law is broken.
     pub fn drain(&mut self) {
+        let mut timeouts = 0;
         loop {
             while let Some(effect) = self.hub.poll_effect() {
                 self.carry_out(effect);
@@ -474,7 +569,12 @@ impl Trial {
                 self.check_finished(finished);
             }
             let moved = self.report_ends() | self.report_disconnects();
-            if !moved {
+            // As a driver does at once: a JOIN may be told of without delay, for one.
+            let is_due = self.hub.poll_timeout().is_some_and(|at| at <= self.now);
+            if is_due && timeouts < MAX_TIMEOUTS {
+                timeouts += 1;
+                self.hub.handle_timeout(self.now);
+            } else if !moved {
                 break;
             }
         }
@@ -503,6 +603,11 @@ impl Trial {
                 let answer = page.answer(|id| self.clients.get(&id.0).map(Client::measure).unwrap_or_default());
                 self.sent(id, answer);
             }
+            Effect::Verify(id, ConnectionId(connection), credentials) => {
+                self.verifying(connection, &credentials);
+                self.verifications.push_back(Verification { id, connection, credentials });
+            }
+            Effect::Acted(act) => self.acted(&act),
             Effect::Store(command) => self.commanded(command),
             Effect::Read(id, query) => {
                 let (_, known) = self.model.log(&query.channel_name);
@@ -532,6 +637,8 @@ impl Trial {
                 let client = self.clients.get_mut(&id).expect("a page for a connection");
                 assert!(!mem::replace(&mut client.subscriptions.has_page, true), "a page before the last one was read");
             }
+            ServerCommand::Revoke(error) => panic!("connection {id} loses rights that nobody took: {error:?}"),
+            ServerCommand::Notify(notice) => panic!("connection {id} is notified: {notice:?}"),
             ServerCommand::Close(error) => self.removed(id, error),
             ServerCommand::CloseSlow(error) => self.slow(id, error),
             ServerCommand::Disconnect => self.ended_by_operator(id),

@@ -2,6 +2,7 @@
 //! models to compare with, and generators.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod chance;
 pub mod examples;
 pub mod fault_table;

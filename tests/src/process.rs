@@ -4,9 +4,11 @@
 //! Nothing here waits for a fixed time. Every wait is for a condition, and fails at [`DEADLINE`].
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
+#[cfg(target_os = "linux")]
 mod machine;
 mod peer;
 mod pour;
+mod tls_pair;
 
 use std::{
     env,
@@ -26,12 +28,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(target_os = "linux")]
 pub use machine::Machine;
 pub use peer::{Answer, Peer, answers, without_times};
 pub use pour::pour;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
+pub use tls_pair::TlsPair;
 
 /// The timeout of every wait in a test. Far more than anything takes.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -192,18 +196,17 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Prepares any command of the binary. The environment's `CHANWIRE_` variables are not passed on.
+    /// Prepares any command of the binary. The environment's `CHANWIRE_` variables are not passed on, nor are the servers
+    /// that the user knows.
     pub fn new(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        let unset = |name: &str| (name.into(), None);
         Self {
             program: binary(),
             wrapper: Vec::new(),
             arguments: arguments.into_iter().map(|argument| argument.as_ref().into()).collect(),
             variables: vec![
-                unset("CHANWIRE_SERVER"),
-                unset("CHANWIRE_DATA_DIR"),
                 // Servers of one machine would contend for the default address.
                 ("CHANWIRE_METRICS_LISTEN".into(), Some("off".into())),
+                ("XDG_CONFIG_HOME".into(), Some("/nonexistent".into())),
             ],
             input: Vec::new(),
         }
@@ -355,7 +358,8 @@ impl Launch {
             }
         }
         let listening = server.banner.iter().filter_map(|line| line.strip_prefix("listening on "));
-        server.addresses = listening.map(|address| address.parse().expect("an address")).collect();
+        let tcp = listening.filter(|address| !address.starts_with("unix:"));
+        server.addresses = tcp.map(|address| address.parse().expect("an address")).collect();
         Ok(server)
     }
 

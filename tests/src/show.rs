@@ -73,8 +73,11 @@ impl Shown for Response {
 
 impl Shown for StoredMessage {
     fn shown(&self) -> String {
-        let Self { channel_name, id, username, message_content, timestamp } = self;
-        format!("{channel_name:?} {id} {username:?} {message_content:?} {timestamp}")
+        let Self { channel_name, id, username, message_content, timestamp, account, deleted, deletes } = self;
+        let account = account.as_ref().map_or(String::new(), |account| format!(" of the account {account}"));
+        let deleted = if *deleted { " deleted" } else { "" };
+        let deletes = deletes.map(|id| format!(" deletes {id}")).unwrap_or_default();
+        format!("{channel_name:?} {id} {username:?} {message_content:?} {timestamp}{account}{deleted}{deletes}")
     }
 }
 

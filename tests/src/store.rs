@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, Query, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write},
-    wire::{ChannelName, HistoryRange, StoredMessage, Timestamp},
+    hub::{
+        ChannelLog, ChannelRecord, MAX_COMMIT, Query, ReleasedChannel, SendRecord, Snapshot, StoreCommand,
+        StoreOutcome, Write,
+    },
+    wire::{AccountName, ChannelName, HistoryRange, StoredMessage, Timestamp},
 };
 
 /// The content of a store.
@@ -15,10 +18,16 @@ pub struct Disk {
     channels: BTreeMap<ChannelName, ChannelRecord>,
     /// Every message that was ever stored. Those below the channel's first id are kept for the tests alone.
     messages: BTreeMap<ChannelName, Vec<StoredMessage>>,
+    /// The accounts that names belong to. Each of these names has messages, be they none.
+    owners: BTreeMap<ChannelName, AccountName>,
+    /// The keys of all messages whose names are not dropped, in the order of the commits.
+    sends: Vec<SendRecord>,
     /// The channels that are kept for their hosts.
     released: BTreeMap<ChannelName, ReleasedChannel>,
     /// The messages of dropped names, for the tests alone.
     dropped: Vec<StoredMessage>,
+    /// The deleted messages as they were, for the tests alone.
+    originals: BTreeMap<(ChannelName, u64), StoredMessage>,
     /// The time when each name was last taken off the list, or had a message dropped.
     since: BTreeMap<ChannelName, Timestamp>,
     /// The wall time as the store sees it.
@@ -54,11 +63,13 @@ impl Disk {
             (StoreCommand::Commit(_), Fate::Refused) => StoreOutcome::Refused,
             (_, Fate::Lost) | (StoreCommand::Load(_), Fate::Denied | Fate::Refused) => StoreOutcome::Failed,
             (StoreCommand::Load(names), Fate::Done) => {
-                let Snapshot { mut channels, mut released, mut logs, damaged } = self.snapshot();
+                let Snapshot { mut channels, mut released, mut logs, sends, damaged } = self.snapshot();
                 released.retain(|released| names.contains(&released.record.channel.channel_name));
                 channels.retain(|record| names.contains(&record.channel.channel_name));
                 logs.retain(|log| names.contains(&log.channel_name));
-                StoreOutcome::Loaded(Snapshot { channels, released, logs, damaged })
+                let sends = sends.iter().skip(sends.len().saturating_sub(MAX_COMMIT));
+                let sends = sends.filter(|send| names.contains(&send.channel_name)).cloned().collect();
+                StoreOutcome::Loaded(Snapshot { channels, released, logs, sends, damaged })
             }
             (StoreCommand::Commit(writes), _) => {
                 writes.iter().for_each(|write| self.keep(write));
@@ -81,6 +92,13 @@ impl Disk {
                     assert!(last < Some(record.position), "'{name}' is new and does not come last");
                 }
                 self.channels.insert(name.clone(), record.clone());
+                match &record.account {
+                    Some(account) => {
+                        self.owners.insert(name.clone(), account.clone());
+                        self.messages.entry(name.clone()).or_default();
+                    }
+                    None => drop(self.owners.remove(name)),
+                }
             }
             Write::RemoveChannel(name) => {
                 self.channels.remove(name);
@@ -96,37 +114,70 @@ impl Disk {
             Write::DropName(name) => {
                 let listed = self.channels.contains_key(name) || self.released.contains_key(name);
                 assert!(!listed, "'{name}' is forgotten, and listed or kept for its host");
+                assert!(!self.owners.contains_key(name), "'{name}' is forgotten, and an account's");
                 assert!(self.first_id(name) > self.last_id(name), "'{name}' is forgotten, and keeps messages");
                 self.dropped.extend(self.messages.remove(name).unwrap_or_default());
+                self.dropped.extend(self.originals.extract_if(.., |(of, _), _| of == name).map(|(_, message)| message));
+                self.sends.retain(|send| send.channel_name != *name);
                 self.first_ids.remove(name);
                 self.since.remove(name);
             }
-            Write::Append(message) => {
+            Write::Append { message, send_key } => {
+                self.sends.extend(send_key.clone().map(|key| SendRecord::new(message, key)));
                 let name = &message.channel_name;
                 assert_eq!(message.id, self.last_id(name) + 1, "the id in '{name}'");
                 assert!(Some(message.timestamp) >= self.last_timestamp(name), "a time in '{name}' runs back");
                 self.messages.entry(name.clone()).or_default().push(message.clone());
             }
+            Write::Delete { tombstone, record } => {
+                let (name, id) = (&tombstone.channel_name, tombstone.id);
+                let deleted = self.messages.get_mut(name).and_then(|stored| stored.iter_mut().find(|one| one.id == id));
+                let Some(deleted) = deleted else {
+                    panic!("message {id} of '{name}' is deleted, and never was stored")
+                };
+                let original = std::mem::replace(deleted, tombstone.clone());
+                assert!(!original.deleted && original.deletes.is_none(), "{original:?} is deleted");
+                assert_eq!(*tombstone, original.clone().tombstone(), "what is left of {original:?}");
+                self.originals.insert((name.clone(), id), original);
+                let is_its = |send: &&mut SendRecord| send.channel_name == *name && send.id == id;
+                self.sends.iter_mut().filter(is_its).for_each(|send| send.key.digest = 0);
+                assert_eq!(record.deletes, Some(id), "{record:?}");
+                self.keep(&Write::from(record.clone()));
+            }
         }
+    }
+
+    /// Returns the keys of the messages whose names are not dropped.
+    #[must_use]
+    pub fn sends(&self) -> &[SendRecord] {
+        &self.sends
+    }
+
+    /// Returns a deleted message of this channel as it was.
+    #[must_use]
+    pub fn original(&self, name: &ChannelName, id: u64) -> Option<&StoredMessage> {
+        self.originals.get(&(name.clone(), id))
     }
 
     /// Returns the snapshot that a hub starts from over this store.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let log = |(name, messages): (&ChannelName, &Vec<StoredMessage>)| {
-            let last = messages.last()?;
-            Some(ChannelLog {
+            let (last, account) = (messages.last(), self.owners.get(name).cloned());
+            (last.is_some() || account.is_some()).then(|| ChannelLog {
                 channel_name: name.clone(),
-                last_id: last.id,
+                last_id: last.map_or(0, |last| last.id),
                 first_id: self.first_id(name),
-                last_timestamp: last.timestamp,
+                last_timestamp: last.map_or_else(Timestamp::default, |last| last.timestamp),
                 since: self.since.get(name).copied().unwrap_or_default(),
+                account,
             })
         };
         Snapshot {
             channels: self.channels.values().cloned().collect(),
             released: self.released.values().cloned().collect(),
             logs: self.messages.iter().filter_map(log).collect(),
+            sends: self.sends.clone(),
             damaged: Vec::new(),
         }
     }
@@ -135,6 +186,12 @@ impl Disk {
     #[must_use]
     pub fn released(&self, name: &str) -> Option<&ReleasedChannel> {
         self.released.get(name)
+    }
+
+    /// Returns the account that this name belongs to.
+    #[must_use]
+    pub fn owner(&self, name: &str) -> Option<&AccountName> {
+        self.owners.get(name)
     }
 
     /// Returns the directory's entry of this name.
@@ -152,7 +209,7 @@ impl Disk {
     /// Returns the message of this content, in any channel.
     #[must_use]
     pub fn find(&self, content: &str) -> Option<&StoredMessage> {
-        let stored = self.messages.values().flatten().chain(&self.dropped);
+        let stored = self.messages.values().flatten().chain(&self.dropped).chain(self.originals.values());
         stored.into_iter().find(|message| message.message_content == content)
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chanwire_core::wire::Channel;
+use chanwire_core::{rights::Pattern, wire::Channel};
 
 /// One line of an example.
 #[derive(Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub enum Step {
     Pass(Duration),
     /// A connection breaks.
     Break(IpAddr),
+    /// The operator hides the channels of this pattern from guests.
+    Hide(Pattern),
     /// The server stops.
     Stop,
 }
@@ -45,6 +47,8 @@ pub enum Start {
     MaxChannels(usize),
     /// A listener without address rights.
     NoAddressRights,
+    /// Accounts: `ann`.
+    Accounts,
 }
 
 /// An example: its steps, each with its line of the page.
@@ -112,10 +116,12 @@ fn event_step(event: &str) -> Option<Step> {
         ["the", "store", "waits"] => Step::StoreWaits,
         ["the", "store", "goes", "on"] => Step::StoreGoesOn,
         ["the", "server", "stops"] => Step::Stop,
+        ["the", "operator", "hides", pattern, "from", "guests"] => Step::Hide(pattern.parse().ok()?),
         ["the", "connection", "of", who, "breaks"] => Step::Break(who.parse().ok()?),
         [seconds, "s", "pass" | "passes"] => Step::Pass(Duration::from_secs(seconds.parse().ok()?)),
         ["started", "with", "--max-payload", bytes] => Step::StartWith(Start::MaxPayload(bytes.parse().ok()?)),
         ["started", "with", "--max-channels", count] => Step::StartWith(Start::MaxChannels(count.parse().ok()?)),
+        ["started", "with", "accounts"] => Step::StartWith(Start::Accounts),
         ["started", "without", "address", "rights"] => Step::StartWith(Start::NoAddressRights),
         ["started", "with", "--host", channel] => {
             let (name, address) = channel.split_once('=')?;

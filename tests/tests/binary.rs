@@ -1,10 +1,14 @@
 //! The real binary, over TCP and on its command line: `CHANWIRE_BIN`, else what `make build` makes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
+#[path = "binary/accounts.rs"]
+mod accounts;
 #[path = "binary/activation.rs"]
 mod activation;
 #[path = "binary/addresses.rs"]
 mod addresses;
+#[path = "binary/bridge.rs"]
+mod bridge;
 #[path = "binary/cli.rs"]
 mod cli;
 #[path = "binary/config.rs"]
@@ -41,8 +45,11 @@ mod log_lines;
 mod log_privacy;
 #[path = "binary/metrics.rs"]
 mod metrics;
+#[path = "binary/moderation.rs"]
+mod moderation;
 #[path = "binary/page.rs"]
 mod page;
+#[cfg(target_os = "linux")]
 #[path = "binary/proxies.rs"]
 mod proxies;
 #[path = "binary/readers.rs"]
@@ -53,12 +60,16 @@ mod reasons;
 mod refused_start;
 #[path = "binary/reload.rs"]
 mod reload;
+#[path = "binary/repeated_sends.rs"]
+mod repeated_sends;
 #[path = "binary/requests.rs"]
 mod requests;
 #[path = "binary/service_manager.rs"]
 mod service_manager;
 #[path = "binary/session.rs"]
 mod session;
+#[path = "binary/sign_in.rs"]
+mod sign_in;
 #[path = "binary/signals.rs"]
 mod signals;
 #[path = "binary/sockets.rs"]
@@ -71,5 +82,11 @@ mod start_stop;
 mod tap;
 #[path = "binary/threads.rs"]
 mod threads;
+#[path = "binary/tls.rs"]
+mod tls;
+#[path = "binary/tls_clients.rs"]
+mod tls_clients;
 #[path = "binary/trace.rs"]
 mod trace;
+#[path = "binary/unix_sockets.rs"]
+mod unix_sockets;

@@ -3,6 +3,8 @@
 
 #[path = "endpoint/answers.rs"]
 mod answers;
+#[path = "endpoint/authentication.rs"]
+mod authentication;
 #[path = "endpoint/backpressure.rs"]
 mod backpressure;
 #[path = "endpoint/client.rs"]
@@ -13,6 +15,8 @@ mod closing;
 mod deadlines;
 #[path = "endpoint/lists.rs"]
 mod lists;
+#[path = "endpoint/notices.rs"]
+mod notices;
 #[path = "endpoint/pushes.rs"]
 mod pushes;
 #[path = "endpoint/rates.rs"]
@@ -29,7 +33,8 @@ use chanwire_core::{
         Reply, Server, ServerCommand, ServerEvent, Ticket, Timer,
     },
     wire::{
-        ErrorResponse, Hello, HistoryRange, JoinFrom, Message, Notice, Request, Response, StoredMessage, Timestamp,
+        ErrorResponse, Hello, HistoryRange, JoinFrom, Message, Notice, Presence, Request, Response, StoredMessage,
+        Timestamp,
     },
 };
 use chanwire_tests::{

@@ -16,9 +16,10 @@ use std::{collections::VecDeque, time::Duration};
 use chanwire_core::{
     Limits, Time,
     endpoint::{Client, ConnectionAction, Endpoint as _, Misuse},
-    wire::{ErrorResponse, Hello, Request, Response, Timestamp},
+    wire::{ErrorResponse, Request, Response, Timestamp},
 };
 use chanwire_tests::{
+    examples,
     fuzz_bodies::{Bench, JoinedOp, Op, check_answers, check_deadlines, check_joined, describe, expected_events},
     generate::{self, times},
     link::{End, carry},

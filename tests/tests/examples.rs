@@ -30,7 +30,12 @@ fn ask(address: SocketAddr, requests: &[Request]) -> Vec<Response> {
 
 fn message(channel_name: &str) -> Request {
     let (username, message_content) = ("user1".parse().unwrap(), "Hello, World!".into());
-    Request::Message(Message { username, message_content, channel_name: Some(channel_name.parse().unwrap()) })
+    Request::Message(Message {
+        username,
+        message_content,
+        channel_name: Some(channel_name.parse().unwrap()),
+        client_message_id: None,
+    })
 }
 
 #[test]

@@ -5,12 +5,12 @@
 use chanwire_core::{
     endpoint::Pushes,
     wire::{
-        Address, CONNECTIONS_LIMIT, Channel, ChannelName, Command, ConnectionRow, Decoder, ErrorResponse,
-        HISTORY_LIMIT, Hello, HistoryRange, Host, Item, JoinFrom, Notice, Request, Response, StartLine, Status,
-        StoredMessage, Timestamp,
+        Address, CHANNELS_LIMIT, CONNECTIONS_LIMIT, Channel, ChannelActivity, ChannelName, ClientMessageId, Command,
+        ConnectionRow, Decoder, ErrorResponse, HISTORY_LIMIT, Hello, HistoryRange, Host, Item, JoinFrom, ListedChannel,
+        Message, Notice, Presence, Request, Response, StartLine, Status, StoredMessage, Timestamp, User,
     },
 };
-use chanwire_tests::{name::named, show, stream::check_every_cut};
+use chanwire_tests::{accounts, name::named, show, stream::check_every_cut};
 
 const LIMIT: usize = 65_536;
 
@@ -19,14 +19,8 @@ fn name() -> ChannelName {
 }
 
 fn message(id: u64, content: &str) -> StoredMessage {
-    StoredMessage {
-        channel_name: name(),
-        id,
-        username: named("user1"),
-        message_content: content.into(),
-        // 2023-11-02T15:04:32Z
-        timestamp: Timestamp::from_unix(1_698_937_472),
-    }
+    // 2023-11-02T15:04:32Z
+    StoredMessage::new(name(), id, named("user1"), content.into(), Timestamp::from_unix(1_698_937_472))
 }
 
 fn requests() -> Vec<(&'static str, Request)> {
@@ -34,7 +28,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         let address = Address::new("192.168.1.5", 22240).expect("an address");
         Request::Host(Host { channel: Channel { channel_name: name(), address }, lease: Some(lease) })
     };
-    let join = |from| Request::Join { channel_name: name(), from };
+    let join = |from| Request::Join { channel_name: name(), from, username: None };
     let history = |range, limit| Request::History { channel_name: name(), range, limit };
     vec![
         (
@@ -44,6 +38,15 @@ fn requests() -> Vec<(&'static str, Request)> {
         (
             "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240, \"lease\": 86400}",
             host(86_400),
+        ),
+        (
+            "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"hi\", \"channel_name\": \"general\", \"client_message_id\": \"5f0c2a7e9b3d4816a0e7c1d2f3b4a596\"}",
+            Request::Message(Message {
+                username: named("user1"),
+                message_content: "hi".into(),
+                channel_name: Some(name()),
+                client_message_id: Some(ClientMessageId::from_random(0x5f0c_2a7e_9b3d_4816_a0e7_c1d2_f3b4_a596)),
+            }),
         ),
         ("UNHOST\r\n{\"channel_name\": \"general\"}", Request::Unhost { channel_name: name() }),
         ("JOIN\r\n{\"channel_name\": \"general\"}", join(JoinFrom::Last(0))),
@@ -64,6 +67,22 @@ fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("HELLO\r\n{}", Request::Hello { notices: false }),
         ("HELLO\r\n{\"notices\": true}", Request::Hello { notices: true }),
+        (
+            "AUTH\r\n{\"account\": \"ann\", \"password\": \"\\\"\u{e4}\\\\\\u0001\"}",
+            Request::Auth(accounts::password("ann", "\"\u{e4}\\\u{1}")),
+        ),
+        ("AUTH\r\n{\"token\": \"b3f8c1d29e7a4c60\"}", Request::Auth(accounts::token("b3f8c1d29e7a4c60"))),
+        (
+            "JOIN\r\n{\"channel_name\": \"general\", \"after\": 7, \"username\": \"ann\"}",
+            Request::Join { channel_name: name(), from: JoinFrom::After(7), username: Some(named("ann")) },
+        ),
+        ("WHO\r\n{\"channel_name\": \"general\"}", Request::Who { channel_name: name() }),
+        ("CHANNELS\r\n{}", Request::Channels { after: 0, limit: CHANNELS_LIMIT, contains: None }),
+        (
+            "CHANNELS\r\n{\"after\": 12, \"limit\": 1000, \"contains\": \"gen\\\"\"}",
+            Request::Channels { after: 12, limit: 1000, contains: Some("gen\"".into()) },
+        ),
+        ("DELETE\r\n{\"channel_name\": \"general\", \"id\": 7}", Request::Delete { channel_name: name(), id: 7 }),
         ("CONNECTIONS\r\n{}", Request::Connections { after: 0, limit: CONNECTIONS_LIMIT }),
         ("CONNECTIONS\r\n{\"after\": 17, \"limit\": 1000}", Request::Connections { after: 17, limit: 1000 }),
         ("DISCONNECT\r\n{\"connection\": 17}", Request::Disconnect { connection: 17 }),
@@ -73,6 +92,11 @@ fn requests() -> Vec<(&'static str, Request)> {
 fn responses() -> Vec<(&'static str, Command, Response)> {
     let history = |messages: &[StoredMessage]| Response::History { channel_name: name(), messages: messages.into() };
     vec![
+        (
+            "OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2023-11-02T15:04:32Z\", \"id\": 41}",
+            Command::Message,
+            Response::Delivered { timestamp: Timestamp::from_unix(1_698_937_472), id: Some(41) },
+        ),
         (
             "OK\r\n{\"status\": \"removed\", \"channel_name\": \"general\"}",
             Command::Unhost,
@@ -95,6 +119,19 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
             history(&[message(1, "a"), message(2, "\n")]),
         ),
         (
+            "OK\r\n{\"channel_name\": \"general\", \"messages\": [{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"(deleted)\", \"timestamp\": \"2023-11-02T15:04:32Z\", \"deleted\": true}, {\"channel_name\": \"general\", \"id\": 8, \"username\": \"host\", \"message_content\": \"Deleted message 7\", \"timestamp\": \"2023-11-02T15:04:32Z\", \"deletes\": 7}]}",
+            Command::History,
+            history(&[
+                message(7, "a").tombstone(),
+                StoredMessage::record(name(), 8, named("host"), 7, Timestamp::from_unix(1_698_937_472)),
+            ]),
+        ),
+        (
+            "OK\r\n{\"status\": \"deleted\", \"channel_name\": \"general\", \"id\": 7}",
+            Command::Delete,
+            Response::Deleted { channel_name: name(), id: 7 },
+        ),
+        (
             "OK\r\n{\"protocol\": 1, \"features\": [], \"encrypted\": false, \"max_payload\": 65536}",
             Command::Hello,
             Response::Hello(Hello::new(65_536)),
@@ -103,6 +140,45 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
             "OK\r\n{\"protocol\": 1, \"features\": [\"auth\", \"\\\"\"], \"encrypted\": true, \"max_payload\": 1, \"units_per_second\": 50, \"burst\": 500, \"retry_window\": 3600}",
             Command::Hello,
             full_hello(),
+        ),
+        (
+            "OK\r\n{\"channel_name\": \"general\", \"count\": 3, \"users\": [{\"username\": \"ann\", \"account\": \"ann\"}, {\"username\": \"bob\"}], \"complete\": true}",
+            Command::Who,
+            Response::Who {
+                channel_name: name(),
+                count: 3,
+                users: vec![
+                    User { username: named("ann"), account: Some(named("ann")) },
+                    User { username: named("bob"), account: None },
+                ],
+                complete: true,
+            },
+        ),
+        ("OK\r\n{\"channels\": []}", Command::Channels, Response::ChannelPage { channels: Vec::new(), next: None }),
+        (
+            "OK\r\n{\"channels\": [{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240, \"position\": 1}, {\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240, \"position\": 12, \"last_id\": 0, \"members_only\": true}], \"next\": 12}",
+            Command::Channels,
+            channel_page(),
+        ),
+        (
+            "OK\r\n{\"channels\": [{\"channel_name\": \"general\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 22236, \"position\": 1, \"last_id\": 41, \"joined\": 3, \"behind\": 1, \"stored_bytes\": 9007199254740991}]}",
+            Command::Channels,
+            operators_channel_page(),
+        ),
+        (
+            "OK\r\n{\"status\": \"authenticated\", \"account\": \"ann\"}",
+            Command::Auth,
+            Response::Authenticated { account: named("ann") },
+        ),
+        (
+            "REQUEST_ERROR\r\n{\"error\": \"Encryption required\", \"details\": \"A password is accepted over TLS only\"}",
+            Command::Auth,
+            Response::Error(ErrorResponse::credentials_not_encrypted(&accounts::password("ann", "x"))),
+        ),
+        (
+            "REQUEST_ERROR\r\n{\"error\": \"Encryption required\", \"details\": \"A token is accepted over TLS only\"}",
+            Command::Auth,
+            Response::Error(ErrorResponse::credentials_not_encrypted(&accounts::token("x"))),
         ),
         (
             "OK\r\n{\"connections\": []}",
@@ -130,6 +206,23 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
             Response::Error(ErrorResponse::server_stopping(5)),
         ),
     ]
+}
+
+/// Returns a page of two channels, one of which lives at a peer.
+fn channel_page() -> Response {
+    let address = Address::new("192.168.1.5", 22240).expect("an address");
+    let channel = Channel { channel_name: name(), address };
+    let away = ListedChannel { channel, position: 1, last_id: None, members_only: false, activity: None };
+    let here = ListedChannel { position: 12, last_id: Some(0), members_only: true, ..away.clone() };
+    Response::ChannelPage { channels: vec![away, here], next: Some(12) }
+}
+
+/// Returns a page of a channel, as the operator gets it.
+fn operators_channel_page() -> Response {
+    let channel = Channel { channel_name: name(), address: Address::new("127.0.0.1", 22236).expect("an address") };
+    let activity = Some(ChannelActivity { joined: 3, behind: 1, stored_bytes: 9_007_199_254_740_991 });
+    let listed = ListedChannel { channel, position: 1, last_id: Some(41), members_only: false, activity };
+    Response::ChannelPage { channels: vec![listed], next: None }
 }
 
 /// Returns a page of two connections, one of them the operator's.
@@ -215,6 +308,10 @@ fn pushes_read_and_write_back_byte_for_byte() {
     let (status, payload) = frame::<Status>(PUSH);
     assert_eq!((status, StoredMessage::decode(&payload)), (Status::Push, Ok(stored.clone())));
     assert_eq!(encoded(|out| stored.encode_push(out)), show::bytes(PUSH.as_bytes()));
+    let signed_in = StoredMessage { account: Some(named("ann.bot-2")), ..stored.clone() };
+    let bytes = format!("{}, \"account\": \"ann.bot-2\"}}", PUSH.trim_end_matches('}'));
+    assert_eq!(StoredMessage::decode(&frame::<Status>(&bytes).1), Ok(signed_in.clone()));
+    assert_eq!(encoded(|out| signed_in.encode_push(out)), show::bytes(bytes.as_bytes()));
     let pushes = Pushes::new(&[stored.clone(), stored]);
     assert_eq!((pushes.len(), pushes.is_empty(), pushes.bytes()), (2, false, PUSH.repeat(2).as_bytes()));
     let none = Pushes::new([]);
@@ -223,13 +320,53 @@ fn pushes_read_and_write_back_byte_for_byte() {
 
 #[test]
 fn notices_read_and_write_back_byte_for_byte() {
-    let bytes = "NOTICE\r\n{\"notice\": \"settings\", \"channel_name\": \"general\"}";
-    let notice = Notice::new("settings", name());
-    let (status, payload) = frame::<Status>(bytes);
-    assert_eq!((status, Notice::decode(&payload)), (Status::Notice, Ok(notice.clone())));
-    assert_eq!(encoded(|out| notice.encode(out)), show::bytes(bytes.as_bytes()));
-    let more = b"{\"members_only\": true, \"channel_name\": \"general\", \"notice\": \"settings\"}";
-    assert_eq!(Notice::decode(more), Ok(notice));
+    let user = |username: &str| User { username: named(username), account: None };
+    let ann = User { account: Some(named("ann")), ..user("ann") };
+    let presence = |count, joined: &[User], left: &[User]| {
+        let (joined, left) = (joined.to_vec(), left.to_vec());
+        Notice::Presence(Presence { channel_name: name(), count, joined, left })
+    };
+    let unknown = Notice::Other { notice: "weather".into(), channel_name: name() };
+    for (bytes, notice) in [
+        ("NOTICE\r\n{\"notice\": \"presence\", \"channel_name\": \"general\", \"count\": 0}", presence(0, &[], &[])),
+        (
+            "NOTICE\r\n{\"notice\": \"presence\", \"channel_name\": \"general\", \"count\": 3, \"joined\": [{\"username\": \"ann\", \"account\": \"ann\"}, {\"username\": \"bob\"}], \"left\": [{\"username\": \"\\\"\"}]}",
+            presence(3, &[ann, user("bob")], &[user("\"")]),
+        ),
+        ("NOTICE\r\n{\"notice\": \"weather\", \"channel_name\": \"general\"}", unknown.clone()),
+    ] {
+        let (status, payload) = frame::<Status>(bytes);
+        assert_eq!((status, Notice::decode(&payload)), (Status::Notice, Ok(notice.clone())));
+        assert_eq!(encoded(|out| notice.encode(out)), show::bytes(bytes.as_bytes()));
+    }
+    let more = b"{\"count\": \"many\", \"channel_name\": \"general\", \"notice\": \"weather\"}";
+    assert_eq!(Notice::decode(more), Ok(unknown));
+}
+
+#[test]
+fn a_presence_notice_must_have_every_field_as_it_must_be() {
+    let right = "{\"notice\": \"presence\", \"channel_name\": \"general\", \"count\": 1, \"joined\": [{\"username\": \"ann\"}], \"left\": []}";
+    let read = |payload: &str| Notice::decode(payload.as_bytes()).map_err(|fault| fault.kind.to_string());
+    assert!(read(right).is_ok());
+    for (from, to, wrong) in [
+        (
+            "\"general\"",
+            "\"\"",
+            "Field 'channel_name' must be a string of 1 to 64 characters, without control characters and without white space at its ends",
+        ),
+        (", \"count\": 1", "", "Missing required field 'count'"),
+        ("[{\"username\": \"ann\"}]", "{\"username\": \"ann\"}", "Field 'joined' must be an array of objects"),
+        ("[{\"username\": \"ann\"}]", "[\"ann\"]", "Field 'joined' must be an array of objects"),
+        ("\"left\": []", "\"left\": [[]]", "Field 'left' must be an array of objects"),
+        ("\"left\": []", "\"left\": [{}]", "Missing required field 'username'"),
+        (
+            "\"ann\"}",
+            "\"ann\", \"account\": \"Ann\"}",
+            "Field 'account' must be a string of 1 to 32 characters of a-z, 0-9, '.', '_' and '-', the first of them a letter or a digit",
+        ),
+    ] {
+        assert_eq!(read(&right.replacen(from, to, 1)), Err(wrong.into()), "{to}");
+    }
 }
 
 #[test]
@@ -260,7 +397,22 @@ fn an_answer_to_hello_must_have_every_field_as_it_must_be() {
 #[test]
 fn every_command_and_status_has_its_word_and_no_other() {
     let words: Vec<&str> = Command::ALL.iter().map(|command| command.name()).collect();
-    let all = ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY", "HELLO", "CONNECTIONS", "DISCONNECT"];
+    let all = [
+        "LIST",
+        "HOST",
+        "MESSAGE",
+        "UNHOST",
+        "JOIN",
+        "LEAVE",
+        "HISTORY",
+        "HELLO",
+        "AUTH",
+        "WHO",
+        "CHANNELS",
+        "DELETE",
+        "CONNECTIONS",
+        "DISCONNECT",
+    ];
     assert_eq!(words, all);
     for command in Command::ALL {
         assert_eq!(Command::parse(command.name().as_bytes()), Some(*command));
@@ -269,4 +421,25 @@ fn every_command_and_status_has_its_word_and_no_other() {
     }
     assert_eq!(Command::parse(b"OK"), None);
     assert_eq!(Status::parse(b"JOIN"), None);
+}
+
+/// The recorded clients of the first release read five members of a push, and ignore those that they do not know.
+#[test]
+fn to_a_client_that_knows_no_deletions_their_pushes_are_plain_messages() {
+    let push = |message: &StoredMessage| {
+        let mut bytes = Vec::new();
+        message.encode_push(&mut bytes);
+        String::from_utf8(bytes).unwrap()
+    };
+    let at = Timestamp::from_unix(1_698_937_472);
+    for (message, text, member) in [
+        (message(7, "a").tombstone(), "(deleted)", ", \"deleted\": true}"),
+        (StoredMessage::record(name(), 7, named("user1"), 3, at), "Deleted message 3", ", \"deletes\": 3}"),
+    ] {
+        let pushed = push(&message);
+        let known = pushed.strip_suffix(member).unwrap();
+        assert_eq!(format!("{known}}}"), push(&self::message(7, text)));
+        let payload = pushed.strip_prefix("MESSAGE\r\n").unwrap();
+        assert_eq!(StoredMessage::decode(payload.as_bytes()), Ok(message));
+    }
 }

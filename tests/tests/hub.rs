@@ -1,12 +1,18 @@
 //! The rules of channels, one by one. [`Trial`] checks the general laws after every step.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
+#[path = "hub/authentication.rs"]
+mod authentication;
+#[path = "hub/channel_pages.rs"]
+mod channel_pages;
 #[path = "hub/cost.rs"]
 mod cost;
 #[path = "hub/counters.rs"]
 mod counters;
 #[path = "hub/damaged.rs"]
 mod damaged;
+#[path = "hub/deletions.rs"]
+mod deletions;
 #[path = "hub/directory.rs"]
 mod directory;
 #[path = "hub/drain.rs"]
@@ -27,12 +33,16 @@ mod names;
 mod operator;
 #[path = "hub/order.rs"]
 mod order;
+#[path = "hub/presence.rs"]
+mod presence;
 #[path = "hub/reading.rs"]
 mod reading;
 #[path = "hub/reconfigure.rs"]
 mod reconfigure;
 #[path = "hub/removal.rs"]
 mod removal;
+#[path = "hub/retries.rs"]
+mod retries;
 
 use std::net::IpAddr;
 
@@ -80,7 +90,7 @@ fn unhost(name: &str) -> Request {
 }
 
 fn join(name: &str, from: JoinFrom) -> Request {
-    Request::Join { channel_name: name.parse().unwrap(), from }
+    Request::Join { channel_name: name.parse().unwrap(), from, username: None }
 }
 
 /// Returns a JOIN for messages from now on.
@@ -110,7 +120,18 @@ fn removed(name: &str) -> Response {
 
 fn say(content: &str, channel_name: Option<&str>) -> Request {
     let channel_name = channel_name.map(named);
-    Request::Message(Message { username: "user1".parse().unwrap(), message_content: content.into(), channel_name })
+    Request::Message(Message {
+        username: "user1".parse().unwrap(),
+        message_content: content.into(),
+        channel_name,
+        client_message_id: None,
+    })
+}
+
+/// Returns a MESSAGE of `user1` to `here`, under one of its ids.
+fn say_again(content: &str, id: u32) -> Request {
+    let Request::Message(message) = say(content, Some("here")) else { panic!("a message") };
+    Request::Message(Message { client_message_id: Some(format!("{id:016}").parse().unwrap()), ..message })
 }
 
 fn hosted(name: &str) -> Response {
@@ -118,7 +139,12 @@ fn hosted(name: &str) -> Response {
 }
 
 fn delivered(at: i64) -> Response {
-    Response::Delivered { timestamp: Timestamp::from_unix(at) }
+    Response::Delivered { timestamp: Timestamp::from_unix(at), id: None }
+}
+
+/// Returns the answer to a MESSAGE with an id of the client's.
+fn delivered_as(at: i64, id: u64) -> Response {
+    Response::Delivered { timestamp: Timestamp::from_unix(at), id: Some(id) }
 }
 
 fn refused(error: &'static str, details: &str) -> Response {
@@ -137,6 +163,8 @@ fn setup() -> Setup {
         names: 1_000_000,
         max_id: u64::MAX,
         drop_names_after: 1_000_000_000,
+        retry_window: 10,
+        max_send_keys: 100,
     }
 }
 

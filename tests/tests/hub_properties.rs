@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use chanwire_core::wire::{Address, Channel, HistoryRange, Host, JoinFrom, Message, Request};
 use chanwire_tests::{
+    accounts,
     generate::times,
     hub_trial::{Setup, Trial},
     name::named,
@@ -48,6 +49,9 @@ enum Op {
     /// A page is read and not delivered yet; or it cannot be read.
     Read(bool),
     Page,
+    /// The next credentials are verified.
+    Verify,
+    SayHello(Index),
     /// A connection has read its page.
     ReadOn(Index),
     /// A connection's peer ends its stream.
@@ -66,10 +70,19 @@ enum Kind {
     List,
     Host(&'static str, (&'static str, u16), Option<u32>),
     Message(Option<&'static str>),
+    /// A message under one of few ids, with one of two contents; 0 is sent most.
+    Again(&'static str, u8, u8),
     Unhost(&'static str),
-    Join(&'static str, JoinFrom),
+    Join(&'static str, JoinFrom, u8),
+    Who(&'static str),
     Leave(&'static str),
     History(&'static str, HistoryRange, u16),
+    Channels(u64, u16, Option<&'static str>),
+    Delete(&'static str, u64),
+    Connections(u64, u16),
+    Disconnect(u64),
+    /// An account with a wrong password, or a wrong token. The model knows the hosts of channels by their addresses.
+    Auth(Option<&'static str>),
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -85,10 +98,19 @@ fn kind() -> impl Strategy<Value = Kind> {
         6 => (select(&NAMES[..]), select(&PLACES[..]), lease).prop_map(|(name, place, lease)| Kind::Host(name, place, lease)),
         2 => Just(Kind::Message(None)),
         5 => select(&NAMES[..]).prop_map(|name| Kind::Message(Some(name))),
+        5 => (select(&NAMES[..]), 0..6_u8, select(&[0, 0, 0, 1][..]))
+            .prop_map(|(name, id, content)| Kind::Again(name, id, content)),
         1 => select(&NAMES[..]).prop_map(Kind::Unhost),
-        4 => (select(&NAMES[..]), from).prop_map(|(name, from)| Kind::Join(name, from)),
+        4 => (select(&NAMES[..]), from, 0..3_u8).prop_map(|(name, from, user)| Kind::Join(name, from, user)),
+        2 => select(&NAMES[..]).prop_map(Kind::Who),
         1 => select(&NAMES[..]).prop_map(Kind::Leave),
         2 => (select(&NAMES[..]), range, 1..5_u16).prop_map(|(name, range, limit)| Kind::History(name, range, limit)),
+        2 => (0..8_u64, 1..5_u16, select(vec![None, None, Some("A"), Some("f"), Some("x")]))
+            .prop_map(|(after, limit, contains)| Kind::Channels(after, limit, contains)),
+        3 => (select(&NAMES[..]), 1..6_u64).prop_map(|(name, id)| Kind::Delete(name, id)),
+        1 => (0..15_u64, 1..6_u16).prop_map(|(after, limit)| Kind::Connections(after, limit)),
+        1 => (0..15_u64).prop_map(Kind::Disconnect),
+        3 => select(&[Some("ann"), Some("bob"), Some("nobody"), None][..]).prop_map(Kind::Auth),
     ]
 }
 
@@ -105,6 +127,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (fate(), select(&NAMES[..]), 1..9_u64).prop_map(|(fate, name, id)| Op::StoreAndTrim(fate, name, id)),
         3 => proptest::bool::weighted(0.9).prop_map(Op::Read),
         8 => Just(Op::Page),
+        6 => Just(Op::Verify),
+        1 => any::<Index>().prop_map(Op::SayHello),
         8 => any::<Index>().prop_map(Op::ReadOn),
         1 => any::<Index>().prop_map(Op::End),
         2 => (select(&NAMES[..]), 1..14_u64, proptest::bool::weighted(0.7)).prop_map(|(name, id, tell)| Op::Trim(name, id, tell)),
@@ -128,16 +152,35 @@ fn request(kind: &Kind, number: usize) -> Request {
             Request::Host(Host { channel, lease: *lease })
         }
         Kind::Unhost(name) => Request::Unhost { channel_name: named(name) },
-        Kind::Join(name, from) => Request::Join { channel_name: named(name), from: *from },
+        Kind::Join(name, from, user) => {
+            let username = (*user > 0).then(|| named(&format!("user{user}")));
+            Request::Join { channel_name: named(name), from: *from, username }
+        }
+        Kind::Who(name) => Request::Who { channel_name: named(name) },
         Kind::Leave(name) => Request::Leave { channel_name: named(name) },
         Kind::History(name, range, limit) => {
             Request::History { channel_name: named(name), range: *range, limit: *limit }
         }
+        Kind::Again(name, id, content) => Request::Message(Message {
+            username: named("user1"),
+            message_content: format!("again {name} {id} {content}"),
+            channel_name: Some(named(name)),
+            client_message_id: Some(format!("{id:016}").parse().unwrap()),
+        }),
+        Kind::Channels(after, limit, contains) => {
+            Request::Channels { after: *after, limit: *limit, contains: contains.map(Into::into) }
+        }
+        Kind::Delete(name, id) => Request::Delete { channel_name: named(name), id: *id },
+        Kind::Connections(after, limit) => Request::Connections { after: *after, limit: *limit },
+        Kind::Disconnect(connection) => Request::Disconnect { connection: *connection },
+        Kind::Auth(None) => Request::Auth(accounts::token("wrong")),
+        Kind::Auth(Some(account)) => Request::Auth(accounts::password(account, "wrong")),
         // Each says something else, so that it can be found again in the store.
         Kind::Message(name) => Request::Message(Message {
             username: named("user1"),
             message_content: format!("message {number}"),
             channel_name: name.map(named),
+            client_message_id: None,
         }),
     }
 }
@@ -176,7 +219,18 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
     let own = vec![first, second_listener(false)];
     let fixed = fixed.into_iter().collect();
     let (joins, names, address_channels) = (3, limit + 1, 2);
-    let setup = Setup { own, fixed, limit, address_channels, joins, names, max_id: 12, drop_names_after: 100 };
+    let setup = Setup {
+        own,
+        fixed,
+        limit,
+        address_channels,
+        joins,
+        names,
+        max_id: 12,
+        drop_names_after: 100,
+        retry_window: 60,
+        max_send_keys: 5,
+    };
     let mut trial = Trial::start(setup, Disk::default());
     connect_some(&mut trial);
     let mut number = 0;
@@ -214,6 +268,14 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
             Op::Page => {
                 trial.page();
             }
+            Op::Verify => {
+                trial.verify();
+            }
+            Op::SayHello(who) => {
+                if let Some(id) = one_of(&mut trial, *who) {
+                    trial.say_hello(id);
+                }
+            }
             Op::ReadOn(who) => {
                 if let Some(id) = one_of(&mut trial, *who) {
                     trial.read_on(id);
@@ -226,7 +288,11 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
             }
             Op::Trim(name, id, tell) => trial.trim(name, *id, *tell),
             Op::Pass(seconds) => trial.pass(*seconds),
-            Op::Connect(peer, listener) => drop(trial.connect(ip(peer), *listener)),
+            Op::Connect(peer, listener) => {
+                // Drained first: a CONNECTIONS that was asked before does not show it.
+                trial.drain();
+                trial.connect(ip(peer), *listener);
+            }
             Op::Disconnect(who) => {
                 // Drained first, so that earlier outputs precede this input.
                 if let Some(id) = one_of(&mut trial, *who) {
@@ -275,8 +341,11 @@ proptest! {
             let kind = match kind {
                 Kind::Host(name, place, lease) => Kind::Host(if name == "a" { "b" } else { "a" }, place, lease),
                 Kind::Message(Some(_)) => Kind::Message(Some("a")),
-                Kind::Join(_, from) => Kind::Join("a", from),
+                Kind::Again(_, id, content) => Kind::Again("a", id % 2, content),
+                Kind::Join(_, from, user) => Kind::Join("a", from, user),
+                Kind::Who(_) => Kind::Who("a"),
                 Kind::Leave(_) => Kind::Leave("a"),
+                Kind::Delete(_, id) => Kind::Delete("a", id % 2 + 1),
                 other => other,
             };
             let mut ops = vec![Op::Ask(who, vec![(kind, at)])];
@@ -285,6 +354,7 @@ proptest! {
                 1 => ops.push(Op::Drain),
                 2 => ops.push(Op::Page),
                 3 => ops.push(Op::ReadOn(who)),
+                4 => ops.push(Op::Verify),
                 _ => {}
             }
             ops

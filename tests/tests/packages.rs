@@ -55,7 +55,8 @@ fn the_build_script_expects_the_flags_of_sqlite_that_the_repository_sets() {
     let config = fs::read_to_string(root().join(".cargo/config.toml")).unwrap();
     let set = config.lines().find_map(|line| line.strip_prefix("LIBSQLITE3_FLAGS = ")).unwrap();
     let script = fs::read_to_string(root().join("native/build.rs")).unwrap();
-    let expected = script.lines().find_map(|line| line.split_once("SQLITE_FLAGS: [&str; 2] = ")).unwrap().1;
+    let expected = script.split_once("const SQLITE_FLAGS: ").unwrap().1.split_once(';').unwrap().1;
+    let expected = expected.split_once(';').unwrap().0;
     let expected: Vec<&str> = expected.split('"').filter(|part| part.starts_with('-')).collect();
     assert_eq!(set.trim_matches('"'), expected.join(" "));
     let readme = fs::read_to_string(root().join("README.md")).unwrap();

@@ -40,6 +40,33 @@ fn message(payload: &[u8]) -> Result<Request, PayloadFault> {
 }
 
 #[test]
+fn auth_has_exactly_one_of_its_forms() {
+    let auth = |payload: &[u8]| Request::decode(Command::Auth, payload).map(|request| format!("{request:?}"));
+    let fault = |payload: &str| match auth(payload.as_bytes()) {
+        Ok(request) => request,
+        Err(fault) => fault.kind.to_string(),
+    };
+    for (payload, expected) in [
+        (r#"{"account": "ann", "password": "x"}"#, "Auth(Password { account: \"ann\", password: Secret })"),
+        (r#"{"account": null, "password": null, "token": "x"}"#, "Auth(Token(Secret))"),
+        ("{}", "Missing required field 'account'"),
+        (r#"{"account": "ann"}"#, "Missing required field 'password'"),
+        (r#"{"password": "x"}"#, "Missing required field 'account'"),
+        (r#"{"account": "ann", "token": "x"}"#, "Field 'token' cannot be given together with 'account'"),
+        (r#"{"token": "x", "password": "x"}"#, "Field 'token' cannot be given together with 'password'"),
+        (r#"{"account": "ann", "password": ""}"#, "Field 'password' must be a string of 1 to 1024 bytes of UTF-8"),
+        (r#"{"token": 7}"#, "Field 'token' must be a string of 1 to 1024 bytes of UTF-8"),
+        (
+            r#"{"account": "Ann", "password": 1}"#,
+            "Field 'account' must be a string of 1 to 32 characters of a-z, 0-9, '.', '_' and '-', the first of them a \
+             letter or a digit",
+        ),
+    ] {
+        assert_eq!(fault(payload), expected, "{payload}");
+    }
+}
+
+#[test]
 fn malformed_json_is_reported_with_its_position() {
     insta::assert_snapshot!(table(
         &[
@@ -219,6 +246,25 @@ fn names_and_contents_have_their_bounds() {
     let contents = [r#""""#, "1", "[]", "{}", r#""\u0000""#, r#"" ""#]
         .map(|content| format!("{{\"username\": \"u\", \"message_content\": {content}}}"));
     insta::assert_snapshot!(texts(names.iter().chain(&contents), message));
+}
+
+#[test]
+fn ids_of_messages_have_their_bounds() {
+    let decode = |id: &str| {
+        let payload = format!("{{\"username\": \"u\", \"message_content\": \"c\", \"client_message_id\": {id}}}");
+        Request::decode(Command::Message, payload.as_bytes())
+    };
+    let longest = format!("\"{}\"", "x".repeat(64));
+    for id in ["\"0123456789abcdef\"", "\"AZaz09._:-......\"", "\"\\u0030123456789abcdef\"", &longest, "null"] {
+        assert!(decode(id).is_ok(), "{id}");
+    }
+    let too_long = format!("\"{}\"", "x".repeat(65));
+    let fault = "Invalid payload: Field 'client_message_id' must be a string of 16 to 64 characters of A-Z, a-z, 0-9, '.', \
+                 '_', ':' and '-'";
+    for id in ["\"0\"", "\"0123456789abcde\"", "\"0123456789abcde f\"", "\"0123456789abcdé\"", &too_long, "1", "[]"] {
+        let found = decode(id).unwrap_err();
+        assert_eq!((found.to_string(), found.at), (fault.to_owned(), Some(63)), "{id}");
+    }
 }
 
 #[test]

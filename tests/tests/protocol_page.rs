@@ -13,13 +13,14 @@ use chanwire_core::{
     AddressLimits, Limits, Rate, Time,
     endpoint::{ConnectionAction, Endpoint as _, Misuse, Server, ServerEvent},
     hub::{
-        ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand,
+        ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Peer as HubPeer, Snapshot, StoreCommand,
         StoreOutcome,
     },
+    rights::{Rights, Rule},
     wire::{Address, Command, Decoder, ErrorResponse, Item, MAX_DEPTH, Response, Status, Timestamp},
 };
 use chanwire_tests::{
-    show,
+    accounts, show,
     store::{Disk, Fate},
     wire_examples::{Example, Start, Step, examples},
 };
@@ -88,10 +89,12 @@ impl World {
                 Step::StartWith(Start::Host(channel)) => fixed.push(channel.clone()),
                 Step::StartWith(Start::MaxPayload(bytes)) => limits.max_payload = *bytes,
                 Step::StartWith(Start::MaxChannels(count)) => hub_limits.max_channels = *count,
+                Step::StartWith(Start::Accounts) => limits.accounts = true,
                 Step::StartWith(Start::NoAddressRights) => has_address_rights = false,
                 _ => {}
             }
         }
+        limits.retry_window = Some(hub_limits.retry_window);
         let mut hub = Hub::new(
             hub_limits,
             Snapshot::default(),
@@ -119,9 +122,10 @@ impl World {
         if !self.peers.contains_key(&who) {
             let id = ConnectionId(self.accepted);
             self.accepted += 1;
-            let rights = if self.has_address_rights { Rights::Address(who) } else { Rights::NoAddressRights };
+            let rights = if self.has_address_rights { HubPeer::Address(who) } else { HubPeer::NoAddressRights };
             self.hub.connect(id, rights, Some(self.listener), self.now).map_err(|misuse| misuse.to_string())?;
             let server = Server::new(id, self.limits.clone());
+            let server = if who.is_loopback() { server.with_local_peer() } else { server };
             self.peers.insert(who, Peer { id, server, received: Vec::new(), ended: false, said_closed: false });
         }
         self.peers.get_mut(&who).ok_or_else(|| format!("no connection of {who}"))
@@ -185,6 +189,11 @@ impl World {
                 let peer = self.peers.remove(who).ok_or_else(|| format!("no connection of {who}"))?;
                 self.hub.disconnect(peer.id);
             }
+            Step::Hide(channels) => {
+                let (channels, nobody) = (channels.clone(), Vec::new);
+                let rule = Rule { channels, read: nobody(), write: nobody(), host: nobody() };
+                self.hub.set_rights(Rights { rules: vec![rule], ..Rights::default() }.into());
+            }
             Step::Stop => self.hub.drain(DrainPlan { rate: NonZeroU32::MIN, within: Duration::ZERO }, now),
         }
         self.settle()
@@ -226,7 +235,7 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), Misuse> {
         match effect {
-            Effect::Publish(_) | Effect::Disconnected(_) => Ok(()),
+            Effect::Publish(_) | Effect::Disconnected(_) | Effect::Acted(_) => Ok(()),
             Effect::Describe(..) => unreachable!("no example is of the operator"),
             Effect::Send(id, command) => match self.peers.values_mut().find(|peer| peer.id == id) {
                 Some(peer) => peer.server.handle_command(self.now, command),
@@ -235,6 +244,9 @@ impl World {
             Effect::Store(command) => {
                 self.store.commands.push_back(command);
                 Ok(())
+            }
+            Effect::Verify(verification, _, credentials) => {
+                self.hub.handle_verified(verification, accounts::verify(&credentials))
             }
             Effect::Read(read, query) => {
                 let found = query.found(self.store.disk.read(&query));
@@ -264,7 +276,7 @@ fn error_of(bytes: &[u8]) -> Result<Option<String>, String> {
     if frame.span().end != bytes.len() as u64 {
         return Err("more than one frame on a line".into());
     }
-    if matches!(frame.start_line, Status::Ok | Status::Push) {
+    if matches!(frame.start_line, Status::Ok | Status::Push | Status::Notice) {
         return Ok(None);
     }
     match Response::decode(Command::List, frame.start_line, frame.payload) {
@@ -343,9 +355,12 @@ fn a_command_of_the_first_release_is_answered_as_it_was() {
 fn the_table_of_errors_has_those_that_the_examples_show_and_no_other() {
     let mut shown: BTreeSet<String> =
         page().iter().flat_map(|example| run(example, usize::MAX).unwrap_or_default()).collect();
-    // No connection's state machine decides the first, the readers of the examples read all that they are sent, and
+    // No connection's state machine decides the first two, the readers of the examples read all that they are sent, and
     // none of them is the operator. The sandbox has a scenario of each.
-    shown.extend(["Server busy", "Slow consumer", "Connection not found", "Disconnected"].map(String::from));
+    shown.extend(
+        ["Server busy", "Encryption required", "Slow consumer", "Connection not found", "Disconnected"]
+            .map(String::from),
+    );
     let listed: BTreeSet<String> = rows()
         .filter(|row| row.first().is_some_and(|status| status.ends_with("_ERROR`")))
         .filter_map(|row| Some(row.get(1)?.trim_matches('`').to_string()))
@@ -389,7 +404,13 @@ fn the_table_of_limits_has_the_defaults() {
         ("their payloads, a LIST and a HISTORY counting as 256 KiB", kib(limits.max_in_flight_bytes)),
         ("answers of a connection not yet sent", kib(limits.max_unsent)),
         ("live pushes of a connection not yet sent", format!("{} MiB", limits.max_pushed / (1024 * 1024))),
+        (
+            "time for which a message may be sent again under its `client_message_id`",
+            format!("{} s", grouped(usize::try_from(HubLimits::default().retry_window.as_secs()).unwrap_or_default())),
+        ),
+        ("ids by which messages may be sent again", grouped(HubLimits::default().max_send_keys)),
         ("channels listed", grouped(HubLimits::default().max_channels)),
+        ("names that belong to one account", grouped(HubLimits::default().max_account_names)),
         ("channels that a connection has joined", grouped(HubLimits::default().max_joins)),
         (
             "past lists that are still being sent",

@@ -32,8 +32,13 @@ fn recorded_session() -> Viewer {
 }
 
 fn exported() -> (String, String) {
-    let request =
-        ExportRequest { format: ExportFormat::Test, scope: ExportScope::All, connection: Some(1), direction: None };
+    let request = ExportRequest {
+        format: ExportFormat::Test,
+        scope: ExportScope::All,
+        connection: Some(1),
+        direction: None,
+        with_secrets: false,
+    };
     let part = recorded_session().export(request, None).unwrap();
     assert_eq!(part.next, None);
     (part.name, String::from_utf8(part.bytes).unwrap())

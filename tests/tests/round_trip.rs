@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use chanwire_core::wire::{
-    Address, CONNECTIONS_LIMIT, Channel, ChannelName, Command, ConnectionRow, Decoder, ErrorResponse, HISTORY_LIMIT,
-    HistoryRange, Host, Item, JoinFrom, Message, Request, Response, StartLine as _, Status, StoredMessage,
-    json::Reader,
+    Address, CHANNELS_LIMIT, CONNECTIONS_LIMIT, Channel, ChannelActivity, ChannelName, Command, ConnectionRow,
+    Credentials, Decoder, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, Item, JoinFrom, ListedChannel, Message,
+    Request, Response, StartLine as _, Status, StoredMessage, User, json::Reader,
 };
 use chanwire_tests::{
     generate::{self, times},
@@ -48,10 +48,13 @@ fn channel_text(channel: &Channel) -> String {
 
 /// Returns a message as its channel keeps it, put together likewise.
 fn message_text(message: &StoredMessage) -> String {
-    let StoredMessage { channel_name, id, username, message_content, timestamp } = message;
+    let StoredMessage { channel_name, id, username, message_content, timestamp, account, deleted, deletes } = message;
+    let account = account.as_ref().map_or(String::new(), |account| format!(", \"account\": \"{account}\""));
     let [channel_name, username, content] = [channel_name.as_str(), username, message_content].map(quoted);
+    let deleted = if *deleted { ", \"deleted\": true" } else { "" };
+    let deletes = deletes.map(|id| format!(", \"deletes\": {id}")).unwrap_or_default();
     format!(
-        "{{\"channel_name\": {channel_name}, \"id\": {id}, \"username\": {username}, \"message_content\": {content}, \"timestamp\": \"{timestamp}\"}}"
+        "{{\"channel_name\": {channel_name}, \"id\": {id}, \"username\": {username}, \"message_content\": {content}, \"timestamp\": \"{timestamp}\"{account}{deleted}{deletes}}}"
     )
 }
 
@@ -67,13 +70,14 @@ fn request_text(request: &Request) -> String {
         }
         Request::Unhost { channel_name } => format!("UNHOST\r\n{{\"channel_name\": {}}}", quoted(channel_name)),
         Request::Leave { channel_name } => format!("LEAVE\r\n{{\"channel_name\": {}}}", quoted(channel_name)),
-        Request::Join { channel_name, from } => {
+        Request::Join { channel_name, from, username } => {
             let from = match from {
                 JoinFrom::After(id) => format!(", \"after\": {id}"),
                 JoinFrom::Last(0) => String::new(),
                 JoinFrom::Last(count) => format!(", \"history\": {count}"),
             };
-            format!("JOIN\r\n{{\"channel_name\": {}{from}}}", quoted(channel_name))
+            let username = username.as_ref().map_or(String::new(), |name| format!(", \"username\": {}", quoted(name)));
+            format!("JOIN\r\n{{\"channel_name\": {}{from}{username}}}", quoted(channel_name))
         }
         Request::History { channel_name, range, limit } => {
             let range = match range {
@@ -84,17 +88,34 @@ fn request_text(request: &Request) -> String {
             let limit = if *limit == HISTORY_LIMIT { String::new() } else { format!(", \"limit\": {limit}") };
             format!("HISTORY\r\n{{\"channel_name\": {}{range}{limit}}}", quoted(channel_name))
         }
-        Request::Message(Message { username, message_content, channel_name }) => {
+        Request::Message(Message { username, message_content, channel_name, client_message_id }) => {
             let channel = channel_name.as_ref().map(|name| format!(", \"channel_name\": {}", quoted(name)));
+            let id = client_message_id.as_ref().map(|id| format!(", \"client_message_id\": \"{id}\""));
             format!(
-                "MESSAGE\r\n{{\"username\": {}, \"message_content\": {}{}}}",
+                "MESSAGE\r\n{{\"username\": {}, \"message_content\": {}{}{}}}",
                 quoted(username),
                 quoted(message_content),
-                channel.unwrap_or_default()
+                channel.unwrap_or_default(),
+                id.unwrap_or_default()
             )
         }
         Request::Hello { notices: true } => "HELLO\r\n{\"notices\": true}".into(),
         Request::Hello { notices: false } => "HELLO\r\n{}".into(),
+        Request::Auth(Credentials::Password { account, password }) => {
+            format!("AUTH\r\n{{\"account\": {}, \"password\": {}}}", quoted(account), quoted(password.expose()))
+        }
+        Request::Auth(Credentials::Token(token)) => format!("AUTH\r\n{{\"token\": {}}}", quoted(token.expose())),
+        Request::Who { channel_name } => format!("WHO\r\n{{\"channel_name\": {}}}", quoted(channel_name)),
+        Request::Channels { after, limit, contains } => {
+            let after = (*after > 0).then(|| format!("\"after\": {after}"));
+            let limit = (*limit != CHANNELS_LIMIT).then(|| format!("\"limit\": {limit}"));
+            let contains = contains.as_ref().map(|part| format!("\"contains\": {}", quoted(part)));
+            let members: Vec<String> = [after, limit, contains].into_iter().flatten().collect();
+            format!("CHANNELS\r\n{{{}}}", members.join(", "))
+        }
+        Request::Delete { channel_name, id } => {
+            format!("DELETE\r\n{{\"channel_name\": {}, \"id\": {id}}}", quoted(channel_name))
+        }
         Request::Connections { after, limit } => {
             let after = (*after > 0).then(|| format!("\"after\": {after}"));
             let limit = (*limit != CONNECTIONS_LIMIT).then(|| format!("\"limit\": {limit}"));
@@ -118,6 +139,9 @@ fn response_text(response: &Response) -> String {
         Response::Removed { channel_name } => {
             format!("OK\r\n{{\"status\": \"removed\", \"channel_name\": {}}}", quoted(channel_name))
         }
+        Response::Deleted { channel_name, id } => {
+            format!("OK\r\n{{\"status\": \"deleted\", \"channel_name\": {}, \"id\": {id}}}", quoted(channel_name))
+        }
         Response::Left { channel_name } => {
             format!("OK\r\n{{\"status\": \"left\", \"channel_name\": {}}}", quoted(channel_name))
         }
@@ -130,8 +154,9 @@ fn response_text(response: &Response) -> String {
             let messages = messages.join(", ");
             format!("OK\r\n{{\"channel_name\": {}, \"messages\": [{messages}]}}", quoted(channel_name))
         }
-        Response::Delivered { timestamp } => {
-            format!("OK\r\n{{\"status\": \"delivered\", \"timestamp\": \"{timestamp}\"}}")
+        Response::Delivered { timestamp, id } => {
+            let id = id.map_or(String::new(), |id| format!(", \"id\": {id}"));
+            format!("OK\r\n{{\"status\": \"delivered\", \"timestamp\": \"{timestamp}\"{id}}}")
         }
         Response::Hello(hello) => {
             let features: Vec<_> = hello.features.iter().map(|feature| quoted(feature)).collect();
@@ -147,6 +172,25 @@ fn response_text(response: &Response) -> String {
                 number("burst", hello.burst),
                 number("retry_window", hello.retry_window),
             )
+        }
+        Response::Authenticated { account } => {
+            format!("OK\r\n{{\"status\": \"authenticated\", \"account\": {}}}", quoted(account))
+        }
+        Response::Who { channel_name, count, users, complete } => {
+            let user = |user: &User| {
+                let account = user.account.as_ref().map_or(String::new(), |name| format!(", \"account\": \"{name}\""));
+                format!("{{\"username\": {}{account}}}", quoted(&user.username))
+            };
+            let users = users.iter().map(user).collect::<Vec<_>>().join(", ");
+            let name = quoted(channel_name);
+            format!(
+                "OK\r\n{{\"channel_name\": {name}, \"count\": {count}, \"users\": [{users}], \"complete\": {complete}}}"
+            )
+        }
+        Response::ChannelPage { channels, next } => {
+            let channels: Vec<_> = channels.iter().map(listed_channel_text).collect();
+            let next = next.map_or(String::new(), |next| format!(", \"next\": {next}"));
+            format!("OK\r\n{{\"channels\": [{}]{next}}}", channels.join(", "))
         }
         Response::Connections { connections, next } => {
             let rows: Vec<_> = connections.iter().map(row_text).collect();
@@ -167,6 +211,16 @@ fn response_text(response: &Response) -> String {
         }
         other => panic!("{other:?} has no text here"),
     }
+}
+
+fn listed_channel_text(listed: &ListedChannel) -> String {
+    let channel = channel_text(&listed.channel);
+    let last_id = listed.last_id.map_or(String::new(), |id| format!(", \"last_id\": {id}"));
+    let members_only = if listed.members_only { ", \"members_only\": true" } else { "" };
+    let activity = listed.activity.map_or(String::new(), |ChannelActivity { joined, behind, stored_bytes }| {
+        format!(", \"joined\": {joined}, \"behind\": {behind}, \"stored_bytes\": {stored_bytes}")
+    });
+    format!("{}, \"position\": {}{last_id}{members_only}{activity}}}", channel.trim_end_matches('}'), listed.position)
 }
 
 fn row_text(row: &ConnectionRow) -> String {
@@ -196,6 +250,10 @@ fn answers(response: &Response) -> Command {
         Response::Left { .. } => Command::Leave,
         Response::History { .. } => Command::History,
         Response::Hello(_) => Command::Hello,
+        Response::Authenticated { .. } => Command::Auth,
+        Response::Who { .. } => Command::Who,
+        Response::ChannelPage { .. } => Command::Channels,
+        Response::Deleted { .. } => Command::Delete,
         Response::Connections { .. } => Command::Connections,
         Response::Disconnected { .. } => Command::Disconnect,
         _ => Command::List,
@@ -274,7 +332,7 @@ proptest! {
         let message = Message {
             username: "u".parse().unwrap(),
             message_content,
-            channel_name: Some("\"a\"".parse().unwrap()),
+            channel_name: Some("\"a\"".parse().unwrap()), client_message_id: None
         };
         let request = Request::Message(message.clone());
         let (_, payload) = frame::<Command>(&encoded(|out| request.encode(out)));
@@ -301,11 +359,13 @@ proptest! {
             Request::Host(Host { channel, lease: Some(lease) }),
             Request::Unhost { channel_name: channel_name() },
             Request::Leave { channel_name: channel_name() },
-            Request::Join { channel_name: channel_name(), from: JoinFrom::After(id) },
-            Request::Join { channel_name: channel_name(), from: JoinFrom::Last(count) },
+            Request::Join { channel_name: channel_name(), from: JoinFrom::After(id), username: None },
+            Request::Join { channel_name: channel_name(), from: JoinFrom::Last(count), username: None },
             Request::History { channel_name: channel_name(), range: HistoryRange::After(id), limit: count },
             Request::History { channel_name: channel_name(), range: HistoryRange::Before(id), limit: count },
             Request::History { channel_name: channel_name(), range: HistoryRange::Last, limit: count },
+            Request::Channels { after: id, limit: count, contains: None },
+            Request::Channels { after: 0, limit: 1, contains: Some("ä".repeat(usize::from(count % 70))) },
         ];
         for request in requests {
             let (_, payload) = frame::<Command>(&encoded(|out| request.encode(out)));
@@ -343,7 +403,8 @@ fn every_scalar_value_comes_back_in_a_message() {
     assert_eq!(scalars.len(), 0x11_0000 - 0x800);
     for chars in scalars.chunks(4096) {
         let message_content: String = chars.iter().collect();
-        let message = Message { username: "u".parse().unwrap(), message_content, channel_name: None };
+        let message =
+            Message { username: "u".parse().unwrap(), message_content, channel_name: None, client_message_id: None };
         let bytes = encoded(|out| Request::Message(message.clone()).encode(out));
         let (command, payload) = frame::<Command>(&bytes);
         let other: Value = serde_json::from_slice(&payload).unwrap();
@@ -368,8 +429,12 @@ fn every_scalar_value_is_read_from_its_escapes() {
 
 /// Returns the spelling of this character between quotes.
 fn escape(char: char) -> String {
-    let content =
-        Request::Message(Message { username: "u".parse().unwrap(), message_content: char.into(), channel_name: None });
+    let content = Request::Message(Message {
+        username: "u".parse().unwrap(),
+        message_content: char.into(),
+        channel_name: None,
+        client_message_id: None,
+    });
     let bytes = encoded(|out| content.encode(out));
     let (before, after) = ("MESSAGE\r\n{\"username\": \"u\", \"message_content\": \"", "\"}");
     let text = String::from_utf8(bytes).unwrap();

@@ -15,7 +15,11 @@ proptest! {
     #![proptest_config(times(256))]
 
     #[test]
-    fn requests_read_back(request in generate::request()) {
+    fn requests_read_back_that_have_no_secret(request in generate::request()) {
+        if let Request::Auth(_) = request {
+            prop_assert!(to_value(&request).is_err(), "what is serialized is kept and logged");
+            return Ok(());
+        }
         prop_assert_eq!(from_value::<Request>(to_value(&request).unwrap()).unwrap(), request);
     }
 
@@ -39,7 +43,12 @@ fn words_addresses_and_times_are_the_text_that_they_display() {
 
 #[test]
 fn the_forms_of_requests_and_responses_are_fixed() {
-    let message = Message { username: "ann".parse().unwrap(), message_content: "hi".into(), channel_name: None };
+    let message = Message {
+        username: "ann".parse().unwrap(),
+        message_content: "hi".into(),
+        channel_name: None,
+        client_message_id: None,
+    };
     let history = Request::History { channel_name: "g".parse().unwrap(), range: HistoryRange::Last, limit: 5 };
     let forms = [
         (to_value(Request::List).unwrap(), json!("list")),
@@ -48,10 +57,15 @@ fn the_forms_of_requests_and_responses_are_fixed() {
             json!({"message": {"username": "ann", "message_content": "hi", "channel_name": null}}),
         ),
         (
-            to_value(Request::Join { channel_name: "g".parse().unwrap(), from: JoinFrom::After(7) }).unwrap(),
+            to_value(Request::Join { channel_name: "g".parse().unwrap(), from: JoinFrom::After(7), username: None })
+                .unwrap(),
             json!({"join": {"channel_name": "g", "from": {"after": 7}}}),
         ),
         (to_value(Request::Hello { notices: true }).unwrap(), json!({"hello": {"notices": true}})),
+        (
+            to_value(Request::Delete { channel_name: "g".parse().unwrap(), id: 7 }).unwrap(),
+            json!({"delete": {"channel_name": "g", "id": 7}}),
+        ),
         (to_value(Request::Disconnect { connection: 17 }).unwrap(), json!({"disconnect": {"connection": 17}})),
         (to_value(history).unwrap(), json!({"history": {"channel_name": "g", "range": "last", "limit": 5}})),
         (

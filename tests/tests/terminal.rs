@@ -13,8 +13,12 @@ mod fake;
 mod flood;
 #[path = "terminal/pasting.rs"]
 mod pasting;
+#[path = "terminal/people.rs"]
+mod people;
 #[path = "terminal/progress.rs"]
 mod progress;
+#[path = "terminal/recalling.rs"]
+mod recalling;
 #[path = "terminal/recorded.rs"]
 mod recorded;
 #[path = "terminal/running.rs"]
@@ -25,6 +29,9 @@ mod screen;
 mod tmux;
 #[path = "terminal/top.rs"]
 mod top;
+#[path = "terminal/trust.rs"]
+mod trust;
+#[cfg(target_os = "linux")]
 #[path = "terminal/vanished.rs"]
 mod vanished;
 #[path = "terminal/violations.rs"]

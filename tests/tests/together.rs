@@ -15,6 +15,7 @@ use chanwire_core::{
     wire::{Channel, Decoder, Item, Request, Response, Status, StoredMessage, Timestamp},
 };
 use chanwire_tests::{
+    accounts,
     link::End,
     store::{Disk, Fate},
 };
@@ -105,7 +106,7 @@ impl World {
     fn carry(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
-                Effect::Publish(_) | Effect::Describe(..) | Effect::Disconnected(_) => {}
+                Effect::Publish(_) | Effect::Describe(..) | Effect::Disconnected(_) | Effect::Acted(_) => {}
                 Effect::Send(ConnectionId(id), command) => {
                     if let ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) = &command {
                         self.pushes.push(std::sync::Arc::downgrade(pushes));
@@ -114,6 +115,9 @@ impl World {
                     self.deliver_events(id);
                 }
                 Effect::Store(command) => self.command = Some(command),
+                Effect::Verify(verification, _, credentials) => {
+                    self.hub.handle_verified(verification, accounts::verify(&credentials)).unwrap();
+                }
                 Effect::Read(read, query) => {
                     let page = Some(query.found(self.disk.read(&query)));
                     self.hub.handle_page(read, page).unwrap();
@@ -135,7 +139,15 @@ impl World {
     fn say(&mut self, id: u64, content: &str) {
         let (username, message_content) = ("user1".parse().unwrap(), content.into());
         let channel_name = Some("here".parse().unwrap());
-        self.send(id, &Request::Message(chanwire_core::wire::Message { username, message_content, channel_name }));
+        self.send(
+            id,
+            &Request::Message(chanwire_core::wire::Message {
+                username,
+                message_content,
+                channel_name,
+                client_message_id: None,
+            }),
+        );
     }
 
     /// Decodes everything that a connection's peer has read.

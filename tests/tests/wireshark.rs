@@ -19,12 +19,12 @@ use chanwire_inspect::{
 };
 use chanwire_tests::{examples, process::program};
 
-const PUSH: &[u8] = b"MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"na\\u00efve \\ud83d\\ude00\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
+const PUSH: &[u8] = b"MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"na\\u00efve \\ud83d\\ude00\", \"timestamp\": \"2023-11-02T15:04:32Z\", \"account\": \"ann\"}";
 
 const STOPPING: &[u8] = b"SERVER_ERROR\r\n{\"error\": \"Server stopping\", \"details\": \"The server stops; come back in 3 seconds\", \"retry_after\": 3}";
 
 /// The fields that tshark prints of a frame.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "chanwire.command",
     "chanwire.status",
     "chanwire.push",
@@ -34,6 +34,7 @@ const FIELDS: [&str; 9] = [
     "chanwire.message",
     "chanwire.fault",
     "chanwire.retry_after",
+    "chanwire.account",
 ];
 
 fn script() -> PathBuf {
@@ -153,6 +154,7 @@ fn expected_fields(direction: Direction, bytes: &[u8]) -> Vec<String> {
         of("message_content"),
         String::new(),
         of("retry_after"),
+        of("account"),
     ]
 }
 

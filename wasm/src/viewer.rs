@@ -176,11 +176,11 @@ impl Viewer {
         json(&self.0.capture().describe(number as u64))
     }
 
-    /// Returns a row's bytes.
+    /// Returns a row's bytes, with passwords and tokens masked.
     #[wasm_bindgen(js_name = bytesOf)]
     #[must_use]
     pub fn bytes_of(&self, number: f64) -> Vec<u8> {
-        self.0.capture().entry(number as u64).map_or_else(Vec::new, |entry| entry.bytes().to_vec())
+        self.0.capture().entry(number as u64).map_or_else(Vec::new, |entry| entry.masked_bytes().into())
     }
 
     /// Returns the rows of a row's connection around it, as JSON; ask for their bytes by number.
@@ -288,11 +288,13 @@ impl Viewer {
         json(&self.0.statistics())
     }
 
-    /// Returns the next part of a file: of one row, of those of the view, or of all.
+    /// Returns the next part of a file: of one row, of those of the view, or of all. Without `secrets`, passwords and tokens
+    /// are masked in it.
     ///
     /// # Errors
     ///
     /// Why there is no such file.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript hands over what it has")]
     pub fn export(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "'jsonl' | 'bin' | 'test' | 'pcapng'")] format: &str,
@@ -301,6 +303,7 @@ impl Viewer {
         connection: Option<u32>,
         #[wasm_bindgen(unchecked_param_type = "Direction | undefined")] direction: Option<String>,
         cursor: Option<f64>,
+        secrets: bool,
     ) -> Result<ExportPart, JsError> {
         let format = match format {
             "jsonl" => ExportFormat::JsonL,
@@ -315,7 +318,7 @@ impl Viewer {
             None => ExportScope::All,
         };
         let direction = direction.as_deref().map(parse).transpose()?;
-        let request = ExportRequest { format, scope, connection, direction };
+        let request = ExportRequest { format, scope, connection, direction, with_secrets: secrets };
         let part = self.0.export(request, cursor.map(|cursor| cursor as u64));
         part.map(ExportPart).map_err(|message| JsError::new(&message))
     }

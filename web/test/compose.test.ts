@@ -126,6 +126,17 @@ describe("the history of requests", () => {
     history.add(new Uint8Array(10_000), {});
     expect(history.entries[0].text).toBe("LIST30");
     expect(new History().entries).toEqual(history.entries);
+    for (const text of [
+      'AUTH\r\n{"account": "ann", "password": "x"}',
+      'LIST\r\n AUTH\n{"token": "x"}',
+      'auth\r\n{"account": "ann", "password": "x"}',
+      '{"token" : "x"}',
+      "AUTH",
+    ])
+      history.add(ascii(text), {});
+    expect(history.entries[0].text).toBe("LIST30");
+    history.add(ascii('MESSAGE\r\n{"username": "a", "message_content": "AUTH \\"password\\": x"}'), {});
+    expect(history.entries[0].text).toMatch(/^MESSAGE/);
     history.clear();
     expect(new History().entries).toEqual([]);
   });

@@ -49,6 +49,10 @@ describe("a copy of a frame", () => {
   test("as a command line names the server, whatever its address", () => {
     expect(asCommandLine(frame(ascii("LIST\r\n")), "[::1]:7")).toBe("printf 'LIST\\r\\n' | nc -N ::1 7");
     expect(asCommandLine(frame(ascii("LIST\r\n")), "; rm -rf /:7")).toMatch(/ nc -N HOST PORT$/);
+    for (const place of ["127.0.0.1:7", "[::1]:7", "chat.example:7"])
+      expect(asCommandLine(frame(ascii("LIST\r\n")), `tls://${place}`)).toBe(
+        `printf 'LIST\\r\\n' | openssl s_client -quiet -connect ${place}`,
+      );
     expect(asCommandLine(frame(ascii("OK\r\n{}"), "in"), "127.0.0.1:7")).toBe(
       "printf 'OK\\r\\n{}' | chanwire decode --direction responses",
     );

@@ -202,7 +202,7 @@ describe("the sandbox", () => {
       ["out ST\r\n", 700],
       ["ended out", 700],
     ]);
-    expect(told.what.at(-1)).toBe("closed the server closed the connection");
+    expect(told.what.at(-1)).toBe("closed the server closed the connection: client_closed");
   });
 
   test("takes all of what a client is told to send, also twice and also what is large", () => {
@@ -225,7 +225,7 @@ describe("the sandbox", () => {
     large.link.send([{ bytes: ascii(`LIST\r\n${" ".repeat(3 << 20)}LIST\r\n`) }, { end: true }]);
     for (let i = 0; i < 400; i += 1) bench.pass(50);
     expect(large.told.take().match(/OK\r\n/g)).toHaveLength(2);
-    expect(large.told.what.at(-1)).toBe("closed the server closed the connection");
+    expect(large.told.what.at(-1)).toBe("closed the server closed the connection: client_closed");
   });
 
   test("takes nothing of what is too much, says so, and the client can go on", () => {
@@ -308,6 +308,27 @@ describe("the sandbox", () => {
     control.start();
     const ann = connect();
     expect(ask(ann, `MESSAGE\r\n{"username": "${"x".repeat(64)}`)).toMatch(/limit of 64 bytes/);
+  });
+
+  test("gives the running server a rate, for which later requests wait", () => {
+    control.start();
+    control.type("units", "1");
+    control.type("burst", "2");
+    control.reconfigure();
+    const ann = connect();
+    const list = `OK\r\n{"channels": []}`;
+    expect(ask(ann, "LIST\r\n".repeat(4))).toBe(list.repeat(2));
+    expect(control.state).toMatchObject({
+      throttled: [1],
+      due: { event: "the end of a pause", connection: 1 },
+    });
+    bench.pass(1000);
+    expect(ann.told.take()).toBe(list);
+    bench.pass(1000);
+    expect(ann.told.take()).toBe(list);
+    bench.pass(10_000);
+    expect(ann.told.take()).toBe("");
+    expect(control.state?.throttled).toEqual([]);
   });
 
   test("does not tell the time again and again", () => {

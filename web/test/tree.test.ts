@@ -42,6 +42,38 @@ const FRAME: Frame = {
 
 const nodes = buildTree(FRAME);
 
+describe("the end of a connection", () => {
+  const note = {
+    row: listRow(9, {
+      kind: "note",
+      head: "closed",
+      summary: "closed: payload_too_large, max_payload 65536",
+    }),
+    position: 0,
+    bytes: new Uint8Array(0),
+    detail: undefined,
+    fault: undefined,
+    reads: [],
+  } as const satisfies Frame;
+  const about = "https://example.com/PROTOCOL.md#limits";
+
+  test("is shown with its reason, the limit and its value, and where they are explained", () => {
+    const ending = { reason: "payload_too_large", limit: "max_payload", value: 65_536, about };
+    const [, reason] = buildTree({ ...note, ending });
+    expect(reason).toMatchObject({
+      label: "reason",
+      value: "payload_too_large",
+      children: [{ label: "max_payload", value: "65,536" }, { href: about }],
+    });
+  });
+
+  test("has no limit where none was reached, and no reason where the traffic shows none", () => {
+    const [, reason] = buildTree({ ...note, ending: { reason: "client_closed", about } });
+    expect(reason.children).toEqual([expect.objectContaining({ href: about })]);
+    expect(buildTree(note).map(({ id }) => id)).toEqual(["frame"]);
+  });
+});
+
 describe("the parts of a frame", () => {
   test.each([
     ["string", "32000", `"32000"`],

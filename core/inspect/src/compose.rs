@@ -116,7 +116,7 @@ pub fn fill(bytes: &[u8]) -> Option<Filled> {
 /// Returns the server's verdicts on these bytes, were they all that a connection sends.
 #[must_use]
 pub fn check(bytes: &[u8]) -> Vec<Row> {
-    let mut listing = Listing::new(Direction::Out, None);
+    let mut listing = Listing::new(Direction::Out, None).with_secrets(true);
     listing.feed(bytes);
     listing.finish();
     std::iter::from_fn(|| listing.next_row()).collect()
@@ -136,8 +136,11 @@ fn read(command: Command, values: &BTreeMap<String, String>) -> Result<Request, 
                 let field = field_of(&fault);
                 problems.push(Problem { field: field.map(Into::into), message: fault.kind.to_string() });
                 let Some(field) = field else { break };
-                // A good value stands in only for a field that must be there.
-                let required = command.fields().iter().any(|known| known.name == field && known.required);
+                // A good value stands in only for a field that must be there, or must be in one of two forms.
+                let is_needed = |known: &wire::Field| {
+                    known.required || matches!(known.kind, wire::FieldKind::AccountName | wire::FieldKind::Secret)
+                };
+                let required = command.fields().iter().any(|known| known.name == field && is_needed(known));
                 match good.get(field).filter(|_| required) {
                     Some(value) => payload.insert(field.into(), value.clone()),
                     None => payload.remove(field),
@@ -195,6 +198,10 @@ const fn example(command: Command) -> &'static str {
         Command::Leave => "LEAVE\r\n{\"channel_name\": \"test_channel\"}",
         Command::History => "HISTORY\r\n{\"channel_name\": \"test_channel\", \"limit\": 10}",
         Command::Hello => "HELLO\r\n{\"notices\": true}",
+        Command::Auth => "AUTH\r\n{\"account\": \"ann\", \"password\": \"correct horse battery staple\"}",
+        Command::Who => "WHO\r\n{\"channel_name\": \"test_channel\"}",
+        Command::Channels => "CHANNELS\r\n{\"limit\": 10, \"contains\": \"test\"}",
+        Command::Delete => "DELETE\r\n{\"channel_name\": \"test_channel\", \"id\": 7}",
         Command::Connections => "CONNECTIONS\r\n{\"limit\": 10}",
         Command::Disconnect => "DISCONNECT\r\n{\"connection\": 17}",
         _ => "",

@@ -9,11 +9,13 @@
 //! - [`commands`], [`compose`](compose()), [`fill`] and [`check`] are for writing requests: the forms come from the
 //!   tables that the server checks with, and the server's own parser judges what was typed. [`plan`] says how they are
 //!   sent.
+//! - Passwords and tokens of AUTH are masked in rows and in what is written, unless it is asked for with its secrets.
 //! - [`sandbox`] is the whole server in memory, to try them on.
 //! - [`visible`](visible()) is for text of a peer: nothing in it can steer a terminal or mislead an eye.
 
 mod capture;
 mod compose;
+mod ending;
 mod export;
 mod filter;
 mod guess;
@@ -23,6 +25,7 @@ mod listing;
 pub mod plan;
 mod row;
 pub mod sandbox;
+mod secret;
 mod statistics;
 mod summary;
 mod time;
@@ -34,6 +37,7 @@ mod visible;
 
 pub use capture::{Arriving, Capture, Carried, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart, Restored};
 pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
+pub use ending::{Ending, ShownEnding};
 pub use export::{MAX_GOLDEN, PcapNg, golden, golden_of};
 pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;

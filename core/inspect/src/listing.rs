@@ -8,7 +8,7 @@ use chanwire_core::{
     },
 };
 
-use crate::{Direction, Fault, Row, RowKind, summary, tree};
+use crate::{Direction, Fault, Row, RowKind, secret, summary, tree};
 
 /// Cuts one direction of a connection into [`Row`]s.
 ///
@@ -22,6 +22,7 @@ use crate::{Direction, Fault, Row, RowKind, summary, tree};
 pub struct Listing {
     side: Side,
     with_fields: bool,
+    with_secrets: bool,
 }
 
 #[derive(Debug)]
@@ -39,7 +40,14 @@ impl Listing {
             Direction::Out => Side::Out(Decoder::new(max_payload.unwrap_or(Limits::server().max_payload))),
             Direction::In => Side::In(Decoder::new(max_payload.unwrap_or(Limits::client().max_payload))),
         };
-        Self { side, with_fields: true }
+        Self { side, with_fields: true, with_secrets: false }
+    }
+
+    /// Shows the passwords and tokens of AUTH in its rows, which are masked otherwise.
+    #[must_use]
+    pub const fn with_secrets(mut self, with_secrets: bool) -> Self {
+        self.with_secrets = with_secrets;
+        self
     }
 
     /// Leaves the fields out of its rows.
@@ -71,10 +79,16 @@ impl Listing {
 
     /// Returns the next row, an answer read as one to this command, if it is known.
     pub(crate) fn next_row_asked(&mut self, asked: Option<Command>) -> Option<Row> {
-        let fields = self.with_fields;
+        let (fields, masks) = (self.with_fields, !self.with_secrets);
         Some(match &mut self.side {
             Side::Out(decoder) => match decoder.next_item()? {
-                Item::Frame(frame) => add_fields(request_row(&frame), &frame, fields),
+                Item::Frame(frame) => {
+                    let mut row = add_fields(request_row(&frame), &frame, fields);
+                    if masks && frame.start_line == Command::Auth {
+                        secret::mask_fields(&mut row.fields);
+                    }
+                    row
+                }
                 Item::Fault(fault) => fault_row(Direction::Out, &fault),
                 Item::Skipped(span, reason) => skipped_row(Direction::Out, span, reason),
             },

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use chanwire_core::wire::{
-    ErrorResponse, HistoryRange, Host, JoinFrom, Notice, Request, Response, Skipped, StoredMessage,
+    Credentials, ErrorResponse, HistoryRange, Host, JoinFrom, Notice, Presence, Request, Response, Skipped,
+    StoredMessage, User,
 };
 
 use crate::{Fault, visible::one_line};
@@ -22,12 +23,17 @@ pub(crate) fn of_request(request: &Request) -> String {
             None => line(format_args!("{}: {}", message.username, message.message_content)),
             Some(channel) => line(format_args!("{} to {channel}: {}", message.username, message.message_content)),
         },
-        Request::Unhost { channel_name } | Request::Leave { channel_name } => line(channel_name),
-        Request::Join { channel_name, from } => match from {
-            JoinFrom::Last(0) => line(channel_name),
-            JoinFrom::Last(count) => line(format_args!("{channel_name} with the last {count}")),
-            JoinFrom::After(id) => line(format_args!("{channel_name} after {id}")),
-        },
+        Request::Unhost { channel_name } | Request::Leave { channel_name } | Request::Who { channel_name } => {
+            line(channel_name)
+        }
+        Request::Join { channel_name, from, username } => {
+            let user = username.as_ref().map_or(String::new(), |username| format!(" as {username}"));
+            match from {
+                JoinFrom::Last(0) => line(format_args!("{channel_name}{user}")),
+                JoinFrom::Last(count) => line(format_args!("{channel_name} with the last {count}{user}")),
+                JoinFrom::After(id) => line(format_args!("{channel_name} after {id}{user}")),
+            }
+        }
         Request::History { channel_name, range, limit } => match range {
             HistoryRange::Last => line(format_args!("the last {limit} of {channel_name}")),
             HistoryRange::After(id) => line(format_args!("{limit} of {channel_name} after {id}")),
@@ -35,6 +41,15 @@ pub(crate) fn of_request(request: &Request) -> String {
         },
         Request::Hello { notices: false } => line("what can the server do?"),
         Request::Hello { notices: true } => line("what can the server do? with notices"),
+        Request::Auth(Credentials::Password { account, .. }) => line(format_args!("as {account}, with a password")),
+        Request::Auth(Credentials::Token(_)) => line("with a token"),
+        Request::Channels { after, limit, contains } => {
+            let place = if *after == 0 { "the first " } else { "" };
+            let with = contains.as_ref().map_or(String::new(), |part| format!(" with '{part}'"));
+            let after = if *after == 0 { String::new() } else { format!(" after {after}") };
+            line(format_args!("{place}{limit} channels{with}{after}"))
+        }
+        Request::Delete { channel_name, id } => line(format_args!("message {id} of {channel_name}")),
         Request::Connections { after: 0, limit } => line(format_args!("the first {limit} connections")),
         Request::Connections { after, limit } => line(format_args!("{limit} connections after {after}")),
         Request::Disconnect { connection } => line(format_args!("connection {connection}")),
@@ -49,7 +64,8 @@ pub(crate) fn of_response(response: &Response) -> String {
             count => line(format_args!("{count} channels")),
         },
         Response::Hosted { channel_name } => line(format_args!("success {channel_name}")),
-        Response::Delivered { timestamp } => line(format_args!("delivered {timestamp}")),
+        Response::Delivered { timestamp, id: None } => line(format_args!("delivered {timestamp}")),
+        Response::Delivered { timestamp, id: Some(id) } => line(format_args!("delivered {timestamp} as {id}")),
         Response::Removed { channel_name } => line(format_args!("removed {channel_name}")),
         Response::Joined { channel_name, first_id, last_id } => {
             line(format_args!("joined {channel_name} from {first_id}, last {last_id}"))
@@ -63,6 +79,18 @@ pub(crate) fn of_response(response: &Response) -> String {
             let features = if hello.features.is_empty() { "no features".into() } else { hello.features.join(", ") };
             line(format_args!("protocol {}, {features}, payloads to {}", hello.protocol, hello.max_payload))
         }
+        Response::Authenticated { account } => line(format_args!("authenticated as {account}")),
+        Response::Who { channel_name, count, users, complete } => {
+            let more = if *complete { "" } else { " and more" };
+            let users = if users.is_empty() { String::new() } else { format!(", {}", names(users)) };
+            line(format_args!("{count} in {channel_name}{users}{more}"))
+        }
+        Response::ChannelPage { channels, next } => {
+            let s = if channels.len() == 1 { "" } else { "s" };
+            let more = if next.is_some() { " and more" } else { "" };
+            line(format_args!("{} channel{s}{more}", channels.len()))
+        }
+        Response::Deleted { channel_name, id } => line(format_args!("deleted message {id} of {channel_name}")),
         Response::Connections { connections, next } => {
             let s = if connections.len() == 1 { "" } else { "s" };
             let more = if next.is_some() { " and more" } else { "" };
@@ -75,12 +103,27 @@ pub(crate) fn of_response(response: &Response) -> String {
 }
 
 pub(crate) fn of_push(message: &StoredMessage) -> String {
-    let StoredMessage { channel_name, id, username, message_content, .. } = message;
-    line(format_args!("{channel_name} {id}, {username}: {message_content}"))
+    let StoredMessage { channel_name, id, username, message_content, account, .. } = message;
+    match account {
+        None => line(format_args!("{channel_name} {id}, {username}: {message_content}")),
+        Some(account) => line(format_args!("{channel_name} {id}, {username} (account {account}): {message_content}")),
+    }
 }
 
 pub(crate) fn of_notice(notice: &Notice) -> String {
-    line(format_args!("{} of {}", notice.notice, notice.channel_name))
+    let (kind, channel_name) = (notice.kind(), notice.channel_name());
+    let Notice::Presence(Presence { count, joined, left, .. }) = notice else {
+        return line(format_args!("{kind} of {channel_name}"));
+    };
+    let changes = [("joined", joined), ("left", left)].map(|(change, users)| match users.is_empty() {
+        true => String::new(),
+        false => format!(", {change} {}", names(users)),
+    });
+    line(format_args!("{kind} of {channel_name}: {count}{}", changes.concat()))
+}
+
+fn names(users: &[User]) -> String {
+    users.iter().map(|user| &*user.username).collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn of_fault(fault: &Fault) -> String {

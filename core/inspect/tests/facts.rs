@@ -94,10 +94,25 @@ fn a_summary_says_what_a_frame_is_about() {
         (Out, "HISTORY\r\n{\"channel_name\": \"general\", \"before\": 7}", "100 of general before 7"),
         (Out, "HELLO\r\n{}", "what can the server do?"),
         (Out, "HELLO\r\n{\"notices\": true}", "what can the server do? with notices"),
+        (Out, "JOIN\r\n{\"channel_name\": \"general\", \"after\": 7, \"username\": \"ann\"}", "general after 7 as ann"),
+        (Out, "WHO\r\n{\"channel_name\": \"general\"}", "general"),
+        (Out, "CHANNELS\r\n{}", "the first 100 channels"),
+        (Out, "CHANNELS\r\n{\"after\": 7, \"limit\": 10, \"contains\": \"gen\"}", "10 channels with 'gen' after 7"),
+        (Out, "DELETE\r\n{\"channel_name\": \"general\", \"id\": 7}", "message 7 of general"),
         (Out, "CONNECTIONS\r\n{}", "the first 100 connections"),
         (Out, "CONNECTIONS\r\n{\"after\": 7, \"limit\": 10}", "10 connections after 7"),
         (Out, "DISCONNECT\r\n{\"connection\": 17}", "connection 17"),
         (In, "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\"}", "role of general"),
+        (
+            In,
+            "NOTICE\r\n{\"notice\": \"presence\", \"channel_name\": \"general\", \"count\": 3, \"joined\": [{\"username\": \"ann\"}, {\"username\": \"bob\"}], \"left\": [{\"username\": \"cleo\"}]}",
+            "presence of general: 3, joined ann bob, left cleo",
+        ),
+        (
+            In,
+            "NOTICE\r\n{\"notice\": \"presence\", \"channel_name\": \"general\", \"count\": 3}",
+            "presence of general: 3",
+        ),
         (In, "NOTICE\r\n{\"channel_name\": \"general\"}", "Invalid payload: Missing required field 'notice'"),
         (Out, "HOST\r\n{}", "Invalid payload: Missing required field 'channel_name'"),
         (Out, "PING\r\n", "Unknown command: Unknown command 'PING'"),
@@ -300,6 +315,8 @@ fn an_answer_is_read_as_the_answer_of_its_request() {
     assert!(one(In, "REQUEST_ERROR\r\n{\"error\": \"x\"}").fault.is_some());
 }
 
+const LISTED: &str = r#"{"channel_name": "general", "peer_server_ip": "::1", "peer_server_port": 1, "position": 12}"#;
+
 const ROW: &str = r#"{"connection": 17, "peer": "192.0.2.7", "seconds": 1, "requests": 2, "received_bytes": 3, "sent_bytes": 4, "pushes": 5, "joined": 6, "waiting_bytes": 7}"#;
 
 #[test]
@@ -326,12 +343,24 @@ fn the_answers_of_a_readable_channel_are_summed_up() {
             "OK\r\n{\"protocol\": 1, \"features\": [\"auth\", \"who\"], \"encrypted\": false, \"max_payload\": 64}",
             "protocol 1, auth, who, payloads to 64",
         ),
+        (
+            "WHO",
+            "OK\r\n{\"channel_name\": \"general\", \"count\": 3, \"users\": [{\"username\": \"ann\"}, {\"username\": \"bob\"}], \"complete\": false}",
+            "3 in general, ann bob and more",
+        ),
+        ("CHANNELS", "OK\r\n{\"channels\": []}", "0 channels"),
+        ("CHANNELS", &format!("OK\r\n{{\"channels\": [{LISTED}], \"next\": 12}}"), "1 channel and more"),
+        (
+            "DELETE",
+            "OK\r\n{\"status\": \"deleted\", \"channel_name\": \"general\", \"id\": 7}",
+            "deleted message 7 of general",
+        ),
         ("CONNECTIONS", "OK\r\n{\"connections\": []}", "0 connections"),
         ("CONNECTIONS", &format!("OK\r\n{{\"connections\": [{ROW}], \"next\": 17}}"), "1 connection and more"),
         ("DISCONNECT", "OK\r\n{\"status\": \"disconnected\", \"connection\": 17}", "disconnected 17"),
     ] {
         let mut conversation = Conversation::new();
-        let request = format!("{request}\r\n{{\"channel_name\": \"general\", \"connection\": 17}}");
+        let request = format!("{request}\r\n{{\"channel_name\": \"general\", \"id\": 7, \"connection\": 17}}");
         let sent = conversation.feed(Out, 0.0, request.as_bytes());
         assert_eq!(sent[0].fault, None);
         // Pushes and notices between a request and its answer take no answer's place.

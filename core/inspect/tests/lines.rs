@@ -114,6 +114,6 @@ fn a_test_is_read_back_as_the_connection_that_it_is_of() {
     let file = golden([&out[..]], [&back[..]]);
     let (capture, connections) = read_lines(&file, 0, 1 << 20);
     assert_eq!(connections, 1);
-    assert_eq!(golden_of(&capture, 1), Ok(file));
+    assert_eq!(golden_of(&capture, 1, false), Ok(file));
     assert_eq!(rows(&capture).find(|entry| entry.direction() == In).unwrap().pair(), Some(1));
 }

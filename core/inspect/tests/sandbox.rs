@@ -126,6 +126,44 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_cuts_elsewhere() {
 }
 
 #[test]
+fn requests_beyond_the_burst_are_answered_in_order_as_the_rate_allows() {
+    const LISTED: &str = "OK\r\n{\"channels\": []}";
+    let rate = |units, burst| Settings { units, burst, wall: WALL, ..Settings::default() };
+    let mut sandbox = Sandbox::new(rate(1, 3));
+    let (ann, operator) = (connect(&mut sandbox, "127.0.0.1"), sandbox.connect_operator().unwrap());
+    assert_eq!(ask(&mut sandbox, ann, &"LIST\r\n".repeat(5)), LISTED.repeat(3));
+    assert_eq!(sandbox.state().throttled, [ann]);
+    let due = sandbox.state().due.unwrap();
+    assert_eq!((due.connection, due.event), (Some(ann), "the end of a pause"));
+    assert_eq!(ask(&mut sandbox, operator, &"LIST\r\n".repeat(5)), LISTED.repeat(5));
+
+    // The clients that connect after a change have the new rate.
+    sandbox.reconfigure(rate(0, 1));
+    let bob = connect(&mut sandbox, "192.0.2.7");
+    assert_eq!(ask(&mut sandbox, bob, &"LIST\r\n".repeat(5)), LISTED.repeat(5));
+    assert_eq!(sandbox.state().throttled, [ann]);
+
+    sandbox.run(due.at - 1);
+    assert_eq!(after(&mut sandbox, ann, 0), "");
+    assert_eq!(after(&mut sandbox, ann, 50), LISTED);
+    assert_eq!(after(&mut sandbox, ann, 1000), LISTED);
+    assert_eq!(after(&mut sandbox, ann, 10_000), "");
+    assert_eq!(sandbox.state().throttled, [0; 0]);
+}
+
+#[test]
+fn limits_are_changed_while_the_server_runs() {
+    let mut sandbox = sandbox();
+    let ann = connect(&mut sandbox, "127.0.0.1");
+    let limits = Settings { max_channels: 0, max_payload: 100, seed: 9, wall: 0, ..Settings::default() };
+    sandbox.reconfigure(limits);
+    assert!(ask(&mut sandbox, ann, HOST).contains("Limit reached"));
+    assert!(
+        ask(&mut sandbox, ann, &format!("JOIN\r\n{{\"x\": \"{}\"}}", "x".repeat(100))).contains("limit of 100 bytes")
+    );
+}
+
+#[test]
 fn the_operator_may_do_what_only_a_channels_host_may() {
     const UNHOST: &str = "UNHOST\r\n{\"channel_name\": \"general\"}";
     let mut sandbox = sandbox();
@@ -173,8 +211,8 @@ fn time_passes_when_it_is_told_to() {
     assert!(sandbox.push(client, Step::End));
     sandbox.run(sandbox.now() + 50);
     let events = sandbox.take_events();
-    let closed = Happening::Closed { reason: "the server closed the connection", bad: false };
-    assert_eq!(events.last().unwrap().event, closed);
+    let reason = "the server closed the connection: request_timed_out, request_timeout 120";
+    assert_eq!(events.last().unwrap().event, Happening::Closed { reason: reason.into(), bad: false });
     assert!(!sandbox.push(client, Step::Bytes(b"LIST\r\n".to_vec())), "it is over");
     assert_eq!(sandbox.next(), None);
 }
@@ -244,8 +282,8 @@ fn steps_wait_and_each_write_is_its_own() {
     };
     assert_eq!(events.iter().filter(out).map(|event| event.time).collect::<Vec<_>>(), [0, 700, 705]);
     assert_eq!(stream(&events, client, Direction::In), b"OK\r\n{\"channels\": []}");
-    let closed = Happening::Closed { reason: "the server closed the connection", bad: false };
-    assert_eq!(events.last().unwrap().event, closed);
+    let reason = "the server closed the connection: client_closed";
+    assert_eq!(events.last().unwrap().event, Happening::Closed { reason: reason.into(), bad: false });
 }
 
 #[test]
@@ -265,11 +303,12 @@ fn a_reset_is_a_reset_on_both_ends() {
     let ends: Vec<_> = events
         .iter()
         .filter_map(|Event { connection, event, .. }| match event {
-            Happening::Closed { reason, bad } => Some((*connection, *reason, *bad)),
+            Happening::Closed { reason, bad } => Some((*connection, reason.as_str(), *bad)),
             _ => None,
         })
         .collect();
-    assert_eq!(ends, [(client, "reset by the client", false), (paused, "the server reset the connection", true)]);
+    let not_reading = "the server reset the connection: not_reading, write_timeout 10";
+    assert_eq!(ends, [(client, "reset by the client: client_lost", false), (paused, not_reading, true)]);
 }
 
 #[test]

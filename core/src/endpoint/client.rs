@@ -1,6 +1,9 @@
 //! The client's end of a connection.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use core::fmt;
 
 use super::{
@@ -184,9 +187,9 @@ impl core::error::Error for ProtocolViolation {}
 impl Client {
     /// Makes the endpoint of a connection that was just opened.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         Self {
-            core: ConnectionCore::new(limits),
+            core: ConnectionCore::new(limits.into()),
             open: VecDeque::new(),
             joined: BTreeMap::new(),
             notices: false,
@@ -380,6 +383,11 @@ impl Endpoint for Client {
 
     fn handle_written(&mut self, now: Time, count: usize) {
         self.core.written(count);
+        self.settle(now);
+    }
+
+    fn handle_flush(&mut self, now: Time, is_pending: bool) {
+        self.core.flushing(now, is_pending);
         self.settle(now);
     }
 

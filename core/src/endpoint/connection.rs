@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct ConnectionCore<H> {
     decoder: Decoder<H>,
     pub(crate) outbox: Outbox,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     /// Limits that take effect when the frame that is arriving has ended.
     next_limits: Option<Arc<Limits>>,
     phase: Phase,
@@ -26,6 +26,8 @@ pub(crate) struct ConnectionCore<H> {
     pub(crate) reads: bool,
     /// The time since which the peer has accepted no byte of the waiting output.
     stalled: Option<Time>,
+    /// Whether the transport holds output that it cannot send yet.
+    unflushed: bool,
 }
 
 /// The frame that is arriving.
@@ -68,7 +70,7 @@ impl Arriving {
 }
 
 impl<H: StartLine> ConnectionCore<H> {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
         Self {
             decoder: Decoder::new(limits.max_payload),
             outbox: Outbox::new(limits.list_ahead),
@@ -78,6 +80,7 @@ impl<H: StartLine> ConnectionCore<H> {
             frame: None,
             reads: true,
             stalled: None,
+            unflushed: false,
         }
     }
 
@@ -94,7 +97,7 @@ impl<H: StartLine> ConnectionCore<H> {
                 // Else a peer that is not slow by the old limit could be by the new one.
                 self.stalled = self.stalled.map(|_| now);
             }
-            self.limits = (*limits).clone();
+            self.limits = limits;
         }
     }
 
@@ -153,7 +156,7 @@ impl<H: StartLine> ConnectionCore<H> {
             let clock = before.map_or(FrameClock::Runs(now), |frame| frame.clock);
             Arriving { start, clock: clock.settled(now, self.reads) }
         });
-        if self.outbox.is_empty() {
+        if self.outbox.is_empty() && !self.unflushed {
             self.stalled = None;
             if is_done {
                 self.change(PhaseEvent::OutputDone { is_owed }, now);
@@ -170,9 +173,21 @@ impl<H: StartLine> ConnectionCore<H> {
         }
     }
 
+    /// Notes whether the transport holds output that it cannot send yet.
+    pub(crate) const fn flushing(&mut self, now: Time, is_pending: bool) {
+        if self.unflushed && !is_pending {
+            self.stalled = None;
+            // The peer has just been told that nothing follows.
+            self.change(PhaseEvent::Flushed, now);
+        }
+        self.unflushed = is_pending;
+    }
+
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let linger = match self.phase {
             Phase::Closed | Phase::Reset => return None,
+            // The end of the output has not reached the peer.
+            Phase::Lingering { .. } if self.unflushed => None,
             Phase::Lingering { since } => Some(since),
             _ => None,
         };
@@ -195,7 +210,7 @@ impl<H: StartLine> ConnectionCore<H> {
                 self.change(PhaseEvent::Reset, now);
                 return None;
             }
-            Phase::Lingering { since } if due(Some(since), self.limits.linger) => {
+            Phase::Lingering { since } if !self.unflushed && due(Some(since), self.limits.linger) => {
                 self.change(PhaseEvent::Abandon, now);
             }
             _ => {}

@@ -12,6 +12,7 @@
 mod client;
 mod connection;
 mod listing;
+mod notices;
 mod outbox;
 mod phase;
 mod pipeline;
@@ -58,6 +59,10 @@ pub trait Endpoint {
 
     /// Notes that the next `count` of the bytes that [`transmit`](Self::transmit) gives were written.
     fn handle_written(&mut self, now: Time, count: usize);
+
+    /// Notes whether the transport holds bytes that it has accepted and cannot send yet, as TLS does. They count as
+    /// unwritten: the write timeout runs.
+    fn handle_flush(&mut self, now: Time, is_pending: bool);
 
     /// Carries out the deadlines that have come. Early or needless calls do nothing.
     fn handle_timeout(&mut self, now: Time);

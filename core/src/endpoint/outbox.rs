@@ -283,13 +283,7 @@ mod tests {
     }
 
     fn message(id: u64) -> StoredMessage {
-        StoredMessage {
-            channel_name: "general".parse().unwrap(),
-            id,
-            username: "ann".parse().unwrap(),
-            message_content: "hi".into(),
-            timestamp: Timestamp::from_unix(0),
-        }
+        StoredMessage::new("general".parse().unwrap(), id, "ann".parse().unwrap(), "hi".into(), Timestamp::from_unix(0))
     }
 
     #[test]

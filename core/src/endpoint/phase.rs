@@ -78,6 +78,8 @@ pub(crate) enum PhaseEvent {
         /// The peer still owes answers.
         is_owed: bool,
     },
+    /// The transport holds no output back any more.
+    Flushed,
     /// The connection is of no more use.
     Abandon,
     /// The peer takes no output, or the rest of a list cannot be had.
@@ -90,10 +92,13 @@ impl Phase {
 
     /// Returns the phase that follows from an event. Events that mean nothing in a phase leave it.
     pub(crate) const fn after(self, event: PhaseEvent, now: Time) -> Self {
-        use PhaseEvent::{Abandon, Answered, Close, Decoded, Joined, OutputDone, PeerEnded, Reset, Shutdown};
+        use PhaseEvent::{Abandon, Answered, Close, Decoded, Flushed, Joined, OutputDone, PeerEnded, Reset, Shutdown};
         match (self, event) {
             (Self::Reset, _) | (_, Reset) => Self::Reset,
             (Self::Closed, _) | (_, Abandon) => Self::Closed,
+
+            (Self::Lingering { .. }, Flushed) => Self::Lingering { since: now },
+            (_, Flushed) => self,
 
             (Self::Open { .. }, Joined) => Self::Open { joined: true },
             (Self::Open { joined }, PeerEnded) => Self::PeerEnded { joined },
@@ -216,7 +221,7 @@ mod tests {
         flagged.chain(others)
     }
 
-    const EVENTS: [PhaseEvent; 10] = [
+    const EVENTS: [PhaseEvent; 11] = [
         PhaseEvent::Joined,
         PhaseEvent::PeerEnded,
         PhaseEvent::Answered,
@@ -225,6 +230,7 @@ mod tests {
         PhaseEvent::Close,
         PhaseEvent::OutputDone { is_owed: false },
         PhaseEvent::OutputDone { is_owed: true },
+        PhaseEvent::Flushed,
         PhaseEvent::Abandon,
         PhaseEvent::Reset,
     ];

@@ -88,13 +88,13 @@ mod tests {
     use crate::wire::Timestamp;
 
     fn message(id: u64, message_content: &str) -> StoredMessage {
-        StoredMessage {
-            channel_name: "general".parse().unwrap(),
+        StoredMessage::new(
+            "general".parse().unwrap(),
             id,
-            username: "ü".parse().unwrap(),
-            message_content: message_content.into(),
-            timestamp: Timestamp::from_unix(1_698_937_472),
-        }
+            "ü".parse().unwrap(),
+            message_content.into(),
+            Timestamp::from_unix(1_698_937_472),
+        )
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum Reason {
     ChannelRemoved,
     /// The operator ended the connection.
     Disconnected,
+    /// The account of the connection has changed, or it may no longer read what it has joined.
+    AccessRevoked,
     /// The server has as many connections as it may.
     ServerBusy,
     /// The address has as many connections as it may, or opens them too fast.
@@ -38,6 +40,10 @@ pub enum Reason {
     Denied,
     /// A proxy sent no PROXY header, or one that is wrong or late: the connection was closed without a word.
     ProxyHeader,
+    /// The client sent plain text where TLS is required.
+    EncryptionRequired,
+    /// The client's TLS handshake failed or took too long.
+    TlsHandshake,
     /// The server stops.
     ServerStopping,
     /// The application closed the connection with an error that the protocol does not name.
@@ -58,10 +64,13 @@ impl Reason {
         Self::SlowConsumer,
         Self::ChannelRemoved,
         Self::Disconnected,
+        Self::AccessRevoked,
         Self::ServerBusy,
         Self::AddressBusy,
         Self::Denied,
         Self::ProxyHeader,
+        Self::EncryptionRequired,
+        Self::TlsHandshake,
         Self::ServerStopping,
         Self::ServerClosed,
     ];
@@ -81,10 +90,13 @@ impl Reason {
             Self::SlowConsumer => "slow_consumer",
             Self::ChannelRemoved => "channel_removed",
             Self::Disconnected => "disconnected",
+            Self::AccessRevoked => "access_revoked",
             Self::ServerBusy => "server_busy",
             Self::AddressBusy => "address_busy",
             Self::Denied => "denied",
             Self::ProxyHeader => "proxy_header",
+            Self::EncryptionRequired => "encryption_required",
+            Self::TlsHandshake => "tls_handshake",
             Self::ServerStopping => "server_stopping",
             Self::ServerClosed => "server_closed",
         }
@@ -104,13 +116,16 @@ impl Reason {
             Self::ChannelRemoved => "Channel removed",
             // Only connections that asked for notices are told.
             Self::Disconnected => "Disconnected",
+            Self::AccessRevoked => ErrorResponse::ACCESS_REVOKED,
             Self::ServerBusy | Self::AddressBusy => "Server busy",
+            Self::EncryptionRequired => "Encryption required",
             Self::ServerStopping => ErrorResponse::SERVER_STOPPING,
             Self::ClientClosed
             | Self::ClientLost
             | Self::NotReading
             | Self::Denied
             | Self::ProxyHeader
+            | Self::TlsHandshake
             | Self::ServerClosed => return None,
         })
     }
@@ -118,7 +133,15 @@ impl Reason {
     /// Returns whether such a connection is refused, and so never served.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::ServerBusy | Self::AddressBusy | Self::Denied | Self::ProxyHeader)
+        matches!(
+            self,
+            Self::ServerBusy
+                | Self::AddressBusy
+                | Self::Denied
+                | Self::ProxyHeader
+                | Self::EncryptionRequired
+                | Self::TlsHandshake
+        )
     }
 
     /// Returns the reason of a connection that is closed with this error.

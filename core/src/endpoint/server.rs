@@ -6,6 +6,7 @@ use core::ops::AddAssign;
 use super::{
     ConnectionAction, ConnectionId, Deadline, Endpoint, Listing, Misuse, Timer,
     connection::ConnectionCore,
+    notices::WaitingNotices,
     phase::{Phase, PhaseEvent},
     pipeline::{Pipeline, Reply, Ticket},
     pushes::Pushes,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     Limits, Time,
-    wire::{Command, ErrorResponse, Hello, Item, MAX_HISTORY, Request, Response},
+    wire::{Command, ErrorResponse, Hello, Item, MAX_HISTORY, Notice, Request, Response},
 };
 
 /// The server's end of one connection: requests come out of it with a [`Ticket`], answers go in with it.
@@ -87,6 +88,14 @@ pub struct Server {
     replaying: bool,
     /// The last HELLO asked for notices.
     notices: bool,
+    /// Notices that were not sent yet.
+    waiting_notices: WaitingNotices,
+    /// The connection is encrypted.
+    encrypted: bool,
+    /// The peer may be shown other channels than guests.
+    has_own_list: bool,
+    /// The peer is on the same machine.
+    is_local: bool,
     /// The reason for the end, once it is decided, and whether a limit of this connection is it.
     end: Option<(Reason, bool)>,
     traffic: Traffic,
@@ -122,6 +131,9 @@ impl AddAssign for Traffic {
 
 /// The next page is asked for when no more of the last one than this waits.
 const REPLAY_AHEAD: usize = 32 * 1024;
+
+/// The bytes of notices that are encoded at once. More wait until these are written.
+const NOTICES_AHEAD: usize = 16 * 1024;
 
 /// Events that a server endpoint reports to the application.
 #[derive(Debug, PartialEq, Eq)]
@@ -169,12 +181,16 @@ pub enum ServerCommand {
     Push(Arc<Pushes>),
     /// [Replay](Server::replay) a page of stored messages.
     Replay(Arc<Pushes>),
+    /// [Send](Server::notify) a notice.
+    Notify(Arc<Notice>),
     /// Send what waits, then this error, and [close](Server::close).
     Close(ErrorResponse),
     /// Drop the pushes that are not begun, send this error, and [close](Server::close_slow).
     CloseSlow(ErrorResponse),
     /// [End](Server::disconnect) the connection for the operator.
     Disconnect,
+    /// [End](Server::revoke) the connection, whose rights have changed, for this reason.
+    Revoke(ErrorResponse),
     /// [Finish](Server::finish): everything that was promised to an ended peer is there.
     Finish,
     /// [Replace](Server::reconfigure) the limits.
@@ -189,13 +205,17 @@ impl Server {
     /// Makes the endpoint of a connection that was just accepted. Its tickets are told from those of other connections
     /// by its number.
     #[must_use]
-    pub fn new(id: ConnectionId, limits: Limits) -> Self {
+    pub fn new(id: ConnectionId, limits: impl Into<Arc<Limits>>) -> Self {
         Self {
-            core: ConnectionCore::new(limits),
+            core: ConnectionCore::new(limits.into()),
             pipeline: Pipeline::new(id),
             events: VecDeque::new(),
             replaying: false,
             notices: false,
+            waiting_notices: WaitingNotices::default(),
+            encrypted: false,
+            has_own_list: false,
+            is_local: false,
             end: None,
             traffic: Traffic::default(),
             throttle: None,
@@ -214,6 +234,25 @@ impl Server {
         Self { throttle: Some(throttle.into()), ..self }
     }
 
+    /// Has each LIST answered by the hub, because the peer may be shown other channels than guests: for an operator. So it is
+    /// after an AUTH that succeeds.
+    #[must_use]
+    pub fn with_own_list(self) -> Self {
+        Self { has_own_list: true, ..self }
+    }
+
+    /// Has HELLO answered that the connection is encrypted.
+    #[must_use]
+    pub fn with_encryption(self) -> Self {
+        Self { encrypted: true, ..self }
+    }
+
+    /// Has AUTH accepted without encryption, because the peer is on the same machine.
+    #[must_use]
+    pub fn with_local_peer(self) -> Self {
+        Self { is_local: true, ..self }
+    }
+
     /// Carries out a command.
     ///
     /// # Errors
@@ -224,9 +263,11 @@ impl Server {
             ServerCommand::Respond { ticket, reply } => return self.respond(now, ticket, reply),
             ServerCommand::Push(pushes) => self.push(now, pushes),
             ServerCommand::Replay(pushes) => self.replay(now, pushes),
+            ServerCommand::Notify(notice) => self.notify(now, notice),
             ServerCommand::Close(error) => self.close(now, error),
             ServerCommand::CloseSlow(error) => self.close_slow(now, error),
             ServerCommand::Disconnect => self.disconnect(now),
+            ServerCommand::Revoke(error) => self.revoke(now, error),
             ServerCommand::Finish => self.finish(now),
             ServerCommand::Reconfigure(limits) => self.reconfigure(now, limits),
             ServerCommand::Shutdown => self.shutdown(now),
@@ -243,6 +284,15 @@ impl Server {
     pub fn respond(&mut self, now: Time, ticket: Ticket, reply: impl Into<Reply>) -> Result<(), Misuse> {
         let reply = reply.into();
         let joins = matches!(reply, Reply::Response(Response::Joined { .. }));
+        self.has_own_list |= matches!(reply, Reply::Response(Response::Authenticated { .. }));
+        match &reply {
+            Reply::Response(Response::Left { channel_name }) => self.waiting_notices.drop_of(channel_name, |_| true),
+            // It says more than a notice of before, which would be taken for news.
+            Reply::Response(Response::Who { channel_name, .. }) => {
+                self.waiting_notices.drop_of(channel_name, |notice| matches!(notice, Notice::Presence(_)));
+            }
+            _ => {}
+        }
         self.pipeline.answer(ticket, reply, &mut self.core.outbox)?;
         if joins {
             self.core.change(PhaseEvent::Joined, now);
@@ -251,8 +301,8 @@ impl Server {
         Ok(())
     }
 
-    /// Answers a LIST at once from the list that the hub has [published](crate::hub::Effect::Publish), if every earlier
-    /// request of this connection is answered. Gives back any event that is for the hub.
+    /// Answers a LIST at once from the list of guests that the hub has [published](crate::hub::Effect::Publish), if every
+    /// earlier request of this connection is answered and the list is its. Gives back any event that is for the hub.
     ///
     /// So a LIST needs no turn of the hub's. It shows all that was acknowledged before, to whomever, since the hub
     /// publishes a list before it acknowledges what is in it.
@@ -264,7 +314,9 @@ impl Server {
         published: impl FnOnce() -> Option<Listing>,
     ) -> Option<ServerEvent> {
         match event {
-            ServerEvent::Request { ticket, request: Request::List } if self.pipeline.is_next(&ticket) => {
+            ServerEvent::Request { ticket, request: Request::List }
+                if !self.has_own_list && self.pipeline.is_next(&ticket) =>
+            {
                 let Some(listing) = published() else {
                     return Some(ServerEvent::Request { ticket, request: Request::List });
                 };
@@ -306,6 +358,26 @@ impl Server {
         }
     }
 
+    /// Sends a notice to a peer that asked for notices, once nothing else waits to be written. Until then, a later one of
+    /// its kind and channel [replaces](Notice::replacing) it. It does not make a reader slow.
+    pub fn notify(&mut self, now: Time, notice: Arc<Notice>) {
+        if self.notices && self.core.phase().takes_pushes() {
+            self.waiting_notices.add(notice);
+            self.pump(now);
+        }
+    }
+
+    /// Encodes the notices that wait, if nothing else does.
+    fn send_notices(&mut self) {
+        if self.core.outbox.is_empty() && self.core.phase().takes_pushes() {
+            while self.core.outbox.answers() < NOTICES_AHEAD
+                && let Some(notice) = self.waiting_notices.pop()
+            {
+                self.core.outbox.write(|out| notice.encode(out));
+            }
+        }
+    }
+
     /// Drops the pushes that are not begun, says why, and closes.
     pub fn close_slow(&mut self, now: Time, error: ErrorResponse) {
         self.core.outbox.drop_pushes();
@@ -325,11 +397,20 @@ impl Server {
     /// Ends the connection because the operator wants it: drops the pushes that are not begun, writes the owed answers,
     /// and closes. A peer that asked for notices is told; another would take an error for an answer.
     pub fn disconnect(&mut self, now: Time) {
-        self.decide_end(Reason::Disconnected, false);
+        let details = "The server's operator has ended this connection";
+        self.end(now, Reason::Disconnected, ErrorResponse::server("Disconnected", details));
+    }
+
+    /// Ends the connection because its rights have changed, as [`disconnect`](Self::disconnect) does.
+    pub fn revoke(&mut self, now: Time, error: ErrorResponse) {
+        self.end(now, Reason::AccessRevoked, error);
+    }
+
+    fn end(&mut self, now: Time, reason: Reason, error: ErrorResponse) {
+        self.decide_end(reason, false);
         self.core.outbox.drop_pushes();
         if self.notices && self.core.phase().takes_pushes() {
-            let details = "The server's operator has ended this connection";
-            self.refuse(ErrorResponse::server("Disconnected", details), true, now);
+            self.refuse(error, true, now);
         } else {
             self.core.change(PhaseEvent::Close, now);
         }
@@ -458,9 +539,17 @@ impl Server {
                             self.charge(now, Cost::Request(command, payload));
                             self.traffic.requests += 1;
                             self.notices = notices;
+                            if !notices {
+                                self.waiting_notices.clear();
+                            }
                             let hello = Response::Hello(self.hello());
                             self.pipeline.answer_next(hello.into(), &mut self.core.outbox);
                             self.events.push_back(ServerEvent::Answered { request });
+                        }
+                        Ok(Request::Auth(credentials)) if !self.accepts_auth() => {
+                            self.traffic.requests += 1;
+                            self.charge(now, Cost::Request(command, payload));
+                            self.refuse(ErrorResponse::credentials_not_encrypted(&credentials), false, now);
                         }
                         Ok(request) => {
                             self.traffic.requests += 1;
@@ -502,6 +591,7 @@ impl Server {
             self.decide_end(Reason::NotReading, false);
             self.events.push_back(ServerEvent::Withdrawn);
         }
+        self.send_notices();
         self.core.reads = self.is_admitted(now) && self.has_room();
         self.core.settle(now, is_answered, false);
     }
@@ -509,11 +599,23 @@ impl Server {
     /// Returns the answer to HELLO.
     fn hello(&self) -> Hello {
         let rate = self.throttle.as_ref().map(|throttle| throttle.rate());
+        let retry_window = self.core.limits.retry_window.map(|window| window.as_secs());
+        let client_message_id = retry_window.map(|_| Hello::CLIENT_MESSAGE_ID);
+        let auth = self.core.limits.accounts.then_some(Hello::AUTH);
+        let features = [client_message_id, Some(Hello::PRESENCE), Some(Hello::CHANNELS), auth];
         Hello {
+            encrypted: self.encrypted,
+            features: features.into_iter().flatten().map(Into::into).collect(),
+            retry_window,
             units_per_second: rate.map(|rate| rate.units_per_second.get().into()),
             burst: rate.map(|rate| rate.burst.get().into()),
             ..Hello::new(self.core.limits.max_payload as u64)
         }
+    }
+
+    /// Returns whether nobody between the peer and this server could read its credentials, or that is to be accepted.
+    fn accepts_auth(&self) -> bool {
+        self.encrypted || self.is_local || self.core.limits.plaintext_auth
     }
 
     /// Answers a fault of the peer, or gives the reason for closing.
@@ -533,13 +635,15 @@ impl Server {
 const fn weight(command: Command, payload: usize) -> usize {
     match command {
         // A list can be larger, and counts as much as it has once it is given.
-        Command::List | Command::History | Command::Connections => MAX_HISTORY,
+        Command::List | Command::History | Command::Who | Command::Channels | Command::Connections => MAX_HISTORY,
         Command::Host
         | Command::Message
         | Command::Unhost
         | Command::Join
         | Command::Leave
         | Command::Hello
+        | Command::Auth
+        | Command::Delete
         | Command::Disconnect => payload,
     }
 }
@@ -563,6 +667,11 @@ impl Endpoint for Server {
     fn handle_written(&mut self, now: Time, count: usize) {
         self.traffic.sent_bytes = self.traffic.sent_bytes.saturating_add(count as u64);
         self.core.written(count);
+        self.pump(now);
+    }
+
+    fn handle_flush(&mut self, now: Time, is_pending: bool) {
+        self.core.flushing(now, is_pending);
         self.pump(now);
     }
 

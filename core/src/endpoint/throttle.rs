@@ -13,7 +13,8 @@ use crate::{Bucket, Rate, Time, wire::Command};
 #[derive(Debug)]
 pub struct Throttle {
     connection: Bucket,
-    address: Arc<Bucket>,
+    /// `None`: the connection has no address, as one through a Unix socket.
+    address: Option<Arc<Bucket>>,
     /// A unit of the address's bucket is taken for the next request.
     is_reserved: bool,
     /// The pause that is under way.
@@ -65,6 +66,16 @@ impl Throttle {
     /// Makes the throttle of a new connection from an address with this bucket.
     #[must_use]
     pub const fn new(connection: Rate, address: Arc<Bucket>) -> Self {
+        Self::with(connection, Some(address))
+    }
+
+    /// Makes the throttle of a new connection that has no address, such as one through a Unix socket.
+    #[must_use]
+    pub const fn without_address(connection: Rate) -> Self {
+        Self::with(connection, None)
+    }
+
+    const fn with(connection: Rate, address: Option<Arc<Bucket>>) -> Self {
         let paused = Throttled { connection: Duration::ZERO, address: Duration::ZERO };
         Self { connection: Bucket::new(connection), address, is_reserved: false, pause: None, paused }
     }
@@ -86,10 +97,13 @@ impl Throttle {
         }
         let mut scope = RateScope::Connection;
         let mut until = self.connection.ready_at(now);
-        if until <= now && !self.is_reserved {
+        if until <= now
+            && !self.is_reserved
+            && let Some(address) = &self.address
+        {
             self.is_reserved = true;
             scope = RateScope::Address;
-            until = self.address.reserve(now);
+            until = address.reserve(now);
         }
         if until > now {
             self.pause = Some(Pause { from: now, until, scope });
@@ -120,7 +134,9 @@ impl Throttle {
     pub(super) fn charge(&mut self, now: Time, cost: Cost) {
         let units = cost.units();
         self.connection.charge(now, units);
-        self.address.charge(now, units - u64::from(mem::take(&mut self.is_reserved)));
+        if let Some(address) = &self.address {
+            address.charge(now, units - u64::from(mem::take(&mut self.is_reserved)));
+        }
     }
 }
 
@@ -137,9 +153,17 @@ impl Cost {
     const fn units(self) -> u64 {
         let (units, payload) = match self {
             Self::Request(Command::List | Command::Message | Command::Leave | Command::Hello, payload) => (1, payload),
+            Self::Request(Command::Auth, payload) => (10, payload),
             Self::Request(Command::Join, payload) | Self::Fault(payload) => (2, payload),
             Self::Request(
-                Command::Host | Command::Unhost | Command::History | Command::Connections | Command::Disconnect,
+                Command::Host
+                | Command::Unhost
+                | Command::History
+                | Command::Who
+                | Command::Channels
+                | Command::Delete
+                | Command::Connections
+                | Command::Disconnect,
                 payload,
             ) => (5, payload),
         };

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, VecDeque, btree_map::Entry};
 use core::net::IpAddr;
 
 use super::ConnectionId;
-use crate::wire::ChannelName;
+use crate::wire::{AccountName, ChannelName};
 
 /// Changes that are with the store, or in the commit that is being put together.
 #[derive(Debug, Default)]
@@ -13,17 +13,28 @@ pub(super) struct Changes {
     new: usize,
     /// The number of channels that each address is to host and does not host yet.
     hosts: BTreeMap<IpAddr, usize>,
+    /// The number of names that are to belong to each account and do not yet.
+    accounts: BTreeMap<AccountName, usize>,
     /// Connections whose next request is decided by what becomes of a name, first come first.
     waiting: BTreeMap<ChannelName, VecDeque<ConnectionId>>,
 }
 
 /// A change of a name.
 #[derive(Debug)]
-struct Change {
+pub(super) struct Change {
     /// Whether it is not listed yet.
-    is_new: bool,
+    pub(super) is_new: bool,
     /// The address that is to host it and does not host it yet, as [`of_subscriber`](crate::admission) has it.
-    new_host: Option<IpAddr>,
+    pub(super) new_host: Option<IpAddr>,
+    /// The account that it is to belong to and does not belong to yet.
+    pub(super) new_owner: Option<AccountName>,
+}
+
+impl Change {
+    /// Returns the change of a name that is taken off the list, or dropped.
+    pub(super) const fn away() -> Self {
+        Self { is_new: false, new_host: None, new_owner: None }
+    }
 }
 
 impl Changes {
@@ -41,27 +52,30 @@ impl Changes {
         self.hosts.get(&host).copied().unwrap_or(0)
     }
 
-    pub(super) fn begin(&mut self, channel_name: ChannelName, is_new: bool, new_host: Option<IpAddr>) {
-        if self.names.insert(channel_name, Change { is_new, new_host }).is_none() {
-            self.new += usize::from(is_new);
-            if let Some(host) = new_host {
-                *self.hosts.entry(host).or_default() += 1;
-            }
+    /// Returns the number of names that are to belong to an account and do not yet.
+    pub(super) fn new_names_of(&self, account: &AccountName) -> usize {
+        self.accounts.get(account).copied().unwrap_or(0)
+    }
+
+    /// Begins the change of a name that no other changes.
+    pub(super) fn begin(&mut self, channel_name: ChannelName, change: Change) {
+        let Entry::Vacant(place) = self.names.entry(channel_name) else { return };
+        self.new += usize::from(change.is_new);
+        if let Some(host) = change.new_host {
+            *self.hosts.entry(host).or_default() += 1;
         }
+        if let Some(owner) = &change.new_owner {
+            *self.accounts.entry(owner.clone()).or_default() += 1;
+        }
+        place.insert(change);
     }
 
     /// Ends a change whose outcome is known.
     pub(super) fn end(&mut self, channel_name: &ChannelName) {
-        let Some(Change { is_new, new_host }) = self.names.remove(channel_name) else { return };
+        let Some(Change { is_new, new_host, new_owner }) = self.names.remove(channel_name) else { return };
         self.new -= usize::from(is_new);
-        if let Some(host) = new_host
-            && let Entry::Occupied(mut count) = self.hosts.entry(host)
-        {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        uncount(&mut self.hosts, new_host);
+        uncount(&mut self.accounts, new_owner);
     }
 
     pub(super) fn is_awaited(&self) -> bool {
@@ -89,5 +103,17 @@ impl Changes {
     /// Takes all waiting connections.
     pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = ConnectionId> + use<> {
         core::mem::take(&mut self.waiting).into_values().flatten()
+    }
+}
+
+/// Takes one from the count of a key, which is removed with the last.
+pub(super) fn uncount<K: Ord>(counts: &mut BTreeMap<K, usize>, key: Option<K>) {
+    if let Some(key) = key
+        && let Entry::Occupied(mut count) = counts.entry(key)
+    {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
     }
 }

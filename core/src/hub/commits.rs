@@ -8,24 +8,25 @@ use alloc::{
 use core::{mem, time::Duration};
 
 use super::{
-    ChannelLog, ChannelRecord, ConnectionId, DamagedName, Effect, Hub, Log, Moment, Place, ReleasedChannel, Snapshot,
-    Storage, StoreCommand, StoreOutcome, Write, Writer,
+    Act, ActKind, ChannelLog, ChannelRecord, ConnectionId, DamagedName, Effect, Hub, Log, MAX_COMMIT, Moment, Place,
+    ReleasedChannel, Snapshot, Storage, StoreCommand, StoreOutcome, Write, Writer, changes,
+    deletions::DELETE_BYTES,
     directory::Entry,
     names::{DROP_RETRY, GRACE, time_at},
     refusal,
     requests::{Change, PendingRequest, Verdict},
+    sends::{ByKey, NewSends, SendVerdict},
     turns::{TurnEnd, WRITE_OVERHEAD},
 };
 use crate::{
     Time,
     admission::of_subscriber,
     endpoint::{Misuse, Ticket},
-    wire::{ChannelName, Command, Message, Request, Response, StoredMessage, Timestamp},
+    wire::{
+        AccountName, ChannelName, Command, ErrorResponse, Message, Request, Response, StoredMessage, Timestamp,
+        Username,
+    },
 };
-
-/// The most requests that one commit carries: enough to make the cost of a sync small for each, and few enough that
-/// the first of them does not wait long for the last.
-pub(super) const MAX_COMMIT: usize = 4096;
 
 /// The size of messages, in bytes with the overhead of each push, at which a commit takes no more. All messages of a
 /// commit are pushed at once, so they alone must not exceed what a subscriber may leave unread.
@@ -44,6 +45,8 @@ pub(super) struct Commit {
     writes: Arc<Vec<Write>>,
     /// The cause of each write, in order.
     causes: Vec<Cause>,
+    /// MESSAGEs that its outcome decides.
+    repeats: Vec<Repeat>,
 }
 
 /// A commit under construction.
@@ -51,9 +54,13 @@ pub(super) struct Commit {
 struct Draft {
     writes: Vec<Write>,
     causes: Vec<Cause>,
+    repeats: Vec<Repeat>,
+    /// The keys of its messages.
+    sends: NewSends,
     /// The state that this commit gives to the log of each channel with new messages.
     logs: BTreeMap<ChannelName, Log>,
-    /// The bytes of its messages, as [`MAX_COMMIT_BYTES`] counts.
+    /// The bytes of its messages, as [`MAX_COMMIT_BYTES`] counts, and of those that were decided without a write: each with
+    /// an id was hashed.
     bytes: usize,
     /// The last due name that was handled: the end of a lease, or of the time for which a name is kept.
     ended: Option<(Time, ChannelName)>,
@@ -69,6 +76,16 @@ struct Cause {
     /// The time of the request.
     at: Moment,
     response: Response,
+    /// The record of a message that is stored with a key.
+    send: Option<ByKey>,
+}
+
+/// A MESSAGE with the key of a message that is in the same commit, and the response once that is stored.
+#[derive(Debug)]
+struct Repeat {
+    /// The number of the message's write.
+    write: usize,
+    cause: Cause,
 }
 
 impl Hub {
@@ -80,22 +97,26 @@ impl Hub {
     pub fn handle_outcome(&mut self, outcome: StoreOutcome, now: Time) -> Result<(), Misuse> {
         match (mem::replace(&mut self.storage, Storage::Idle), outcome) {
             (Storage::Committing(commit), StoreOutcome::Committed) => {
+                self.end_deletes(&commit);
                 let writes = commit.writes.clone();
                 self.committed(commit, &[], now);
                 self.close_lost();
                 self.wake_all(&writes);
             }
             (Storage::Committing(commit), StoreOutcome::CommittedWithout(names)) => {
+                self.end_deletes(&commit);
                 let writes = commit.writes.clone();
                 self.committed(commit, &names, now);
                 self.wake_all(&writes);
                 self.load(names);
             }
             (Storage::Committing(commit), StoreOutcome::Refused) => {
+                self.end_deletes(&commit);
                 self.not_committed(commit, now);
                 self.close_lost();
             }
             (Storage::Committing(commit), StoreOutcome::Failed) => {
+                self.end_deletes(&commit);
                 let names: BTreeSet<&ChannelName> = commit.writes.iter().map(Write::channel_name).collect();
                 let names = names.into_iter().cloned().collect();
                 self.not_committed(commit, now);
@@ -119,11 +140,41 @@ impl Hub {
         Ok(())
     }
 
+    /// Ends the DELETEs of a commit whose outcome is known, or known to be unknown.
+    fn end_deletes(&mut self, commit: &Commit) {
+        self.outdate_pages(&commit.writes);
+        for (write, cause) in commit.writes.iter().zip(&commit.causes) {
+            if let (Write::Delete { tombstone, .. }, Some((id, _))) = (write, &cause.asker) {
+                self.end_delete(*id, &(tombstone.channel_name.clone(), tombstone.id));
+            }
+        }
+    }
+
+    /// Has a stored deletion logged.
+    fn note_deletion(&mut self, cause: &Cause, tombstone: &StoredMessage) {
+        let asker = cause.asker.as_ref().and_then(|(id, _)| Some((*id, self.connections.get(id)?)));
+        if let Some((connection, asker)) = asker {
+            let (peer, account) = (asker.peer, asker.account.clone());
+            let (channel_name, kind) = (tombstone.channel_name.clone(), ActKind::Deleted { id: tombstone.id });
+            self.effects.add(Effect::Acted(Act { connection, peer, account, channel_name, kind }));
+        }
+    }
+
     /// Answers the requests of a commit that is not known to be stored.
     fn not_committed(&mut self, commit: Commit, now: Time) {
         self.end_changes(&commit.writes);
-        commit.causes.into_iter().for_each(|cause| self.answer_not_stored(cause, now));
+        let repeats = commit.repeats.into_iter().map(|repeat| repeat.cause);
+        commit.causes.into_iter().chain(repeats).for_each(|cause| self.answer_not_stored(cause, now));
         self.wake_all(&commit.writes);
+    }
+
+    /// Answers the asker of a write that is stored.
+    fn answer_cause(&mut self, cause: Cause, now: Time) {
+        let command = cause.command();
+        if let Cause { asker: Some((id, ticket)), at, response, .. } = cause {
+            self.counters.waited(command, now.since(at.time));
+            self.answer_stored(id, ticket, command, response.into());
+        }
     }
 
     /// Answers the asker of a write that is not known to be stored.
@@ -140,7 +191,7 @@ impl Hub {
 
     /// Gives up all pending writes: what is stored is unknown, and the store cannot be read.
     fn give_up_all(&mut self, now: Time) {
-        let waiting: Vec<ConnectionId> = self.changes.take_waiting().collect();
+        let waiting: Vec<ConnectionId> = self.changes.take_waiting().chain(self.deletions.take_waiting()).collect();
         for writer in self.turns.take_all() {
             match writer {
                 Writer::Connection(id) => self.give_up_on(id),
@@ -186,21 +237,55 @@ impl Hub {
             return;
         }
         let writes = Arc::new(draft.writes);
-        self.storage = Storage::Committing(Commit { writes: writes.clone(), causes: draft.causes });
+        self.storage =
+            Storage::Committing(Commit { writes: writes.clone(), causes: draft.causes, repeats: draft.repeats });
         self.effects.add(Effect::Store(StoreCommand::Commit(writes)));
     }
 
     /// Decides the first request of a connection, and adds its write, if it has one, to the commit.
     fn take_turn(&mut self, id: ConnectionId, turn_end: TurnEnd, draft: &mut Draft) {
         self.set_place(id, Place::None);
+        let mut new_send = None;
         let change = match self.decide(id) {
             Some(Verdict::Wait(channel_name)) => return self.wait(id, channel_name),
+            Some(Verdict::LookUp(target)) => {
+                let awaited = self.connections.get_mut(&id).and_then(|connection| connection.awaited.take());
+                self.look_up(id, target);
+                return self.wake(awaited.as_ref());
+            }
             Some(Verdict::Answer(reply)) => {
                 self.answer_first(id, reply);
                 None
             }
-            Some(Verdict::Store(Change::Append(channel_name))) if self.is_full(&channel_name, draft) => {
-                self.answer_first(id, refusal::no_more_ids(&channel_name, self.limits.max_id).into());
+            Some(Verdict::Store(Change::Append(channel_name))) => {
+                draft.bytes += self.first_bytes(id);
+                let log = self.log_after(&channel_name, draft);
+                match self.decide_send(id, &channel_name, log, &draft.sends) {
+                    SendVerdict::Answer(reply) => {
+                        self.answer_first(id, reply);
+                        None
+                    }
+                    SendVerdict::Await(write, response) => {
+                        self.await_write(id, write, response, draft);
+                        None
+                    }
+                    // A key that is known comes first: its message is stored, whatever its sender may do since.
+                    SendVerdict::Store(send) => match self.refuse_message(id, &channel_name, draft) {
+                        Some(error) => {
+                            self.answer_first(id, error.into());
+                            None
+                        }
+                        None => {
+                            new_send = send;
+                            Some(Change::Append(channel_name))
+                        }
+                    },
+                }
+            }
+            Some(Verdict::Store(Change::Delete { message, .. }))
+                if self.log_after(&message.channel_name, draft).last_id >= self.limits.max_id =>
+            {
+                self.answer_first(id, refusal::no_more_ids(&message.channel_name, self.limits.max_id).into());
                 None
             }
             Some(Verdict::Store(change)) => Some(change),
@@ -209,25 +294,28 @@ impl Hub {
         if let Some(change) = change
             && let Some(first) = self.take_first(id)
         {
-            let bytes = first.bytes();
-            let PendingRequest { ticket, request, at } = first;
+            let PendingRequest { ticket, request, at, .. } = first;
             self.wait_for_store(id, matches!(change, Change::Append(_)));
             let asker = Some((id, ticket));
             match (change, request) {
                 (Change::Append(channel_name), Request::Message(message)) => {
-                    draft.bytes += bytes;
-                    self.append(message, channel_name, asker, at, draft);
+                    self.append(message, channel_name, new_send, asker, at, draft);
+                }
+                (Change::Delete { message, username, account }, _) => {
+                    self.delete(message, (username, account), asker, at, draft);
                 }
                 (Change::Remove(channel_name), _) => self.remove(channel_name, asker, at, draft),
-                (Change::Put { channel, registered_from, lease }, _) => {
+                (Change::Put { channel, registered_from, account, lease }, _) => {
                     let channel_name = channel.channel_name.clone();
                     let before = self.directory.get(&channel_name);
-                    let new_host = registered_from.map(of_subscriber);
+                    let new_host = registered_from.filter(|_| account.is_none()).map(of_subscriber);
                     let new_host = new_host.filter(|host| before.and_then(Entry::host) != Some(*host));
-                    self.changes.begin(channel_name.clone(), before.is_none(), new_host);
+                    let new_owner = account.clone().filter(|account| self.owners.of(&channel_name) != Some(account));
+                    let change = changes::Change { is_new: before.is_none(), new_host, new_owner };
+                    self.changes.begin(channel_name.clone(), change);
                     let position = self.directory.position_for(&channel_name);
-                    let record = ChannelRecord { channel, registered_from, position, lease };
-                    draft.push(Write::PutChannel(record), asker, at, Response::Hosted { channel_name });
+                    let record = ChannelRecord { channel, registered_from, account, position, lease };
+                    draft.push(Write::PutChannel(record), Cause::new(asker, at, Response::Hosted { channel_name }));
                 }
                 (Change::Append(_), _) => {}
             }
@@ -240,30 +328,89 @@ impl Hub {
         self.go_on(id);
     }
 
+    /// Returns the bytes of the first request of a connection.
+    fn first_bytes(&self, id: ConnectionId) -> usize {
+        let first = self.connections.get(&id).and_then(|connection| connection.pending.front());
+        first.map_or(0, PendingRequest::bytes)
+    }
+
     fn append(
         &self,
         message: Message,
         channel_name: ChannelName,
+        send: Option<ByKey>,
         asker: Option<(ConnectionId, Ticket)>,
         at: Moment,
         draft: &mut Draft,
     ) {
-        let log = match draft.logs.get_mut(&channel_name) {
+        let (id, timestamp) = self.next_message(&channel_name, at, draft);
+        let Message { username, message_content, .. } = message;
+        let connection = asker.as_ref().and_then(|(id, _)| self.connections.get(id));
+        let account = connection.and_then(|connection| connection.account.clone());
+        let mut message = StoredMessage::new(channel_name, id, username, message_content, timestamp);
+        message.account = account;
+        let response = Response::Delivered { timestamp, id: send.is_some().then_some(id) };
+        let send_key = send.as_ref().map(|send| send.record().key.clone());
+        if let Some(send) = send.clone()
+            && draft.sends.insert(send.clone(), draft.writes.len()).is_some()
+        {
+            // Its window ends within the commit: the newer message counts. An insertion alone would keep the older key.
+            draft.sends.remove(&send);
+            draft.sends.insert(send, draft.writes.len());
+        }
+        draft.push(Write::Append { message, send_key }, Cause { asker, at, response, send });
+    }
+
+    /// Returns the id and the time of the next message of a channel.
+    fn next_message(&self, channel_name: &ChannelName, at: Moment, draft: &mut Draft) -> (u64, Timestamp) {
+        let log = match draft.logs.get_mut(channel_name) {
             Some(log) => log,
-            None => draft.logs.entry(channel_name.clone()).or_insert(self.log(&channel_name)),
+            None => draft.logs.entry(channel_name.clone()).or_insert(self.log(channel_name)),
         };
         log.last_id += 1;
         log.last_timestamp = log.last_timestamp.max(at.wall);
-        let (id, timestamp) = (log.last_id, log.last_timestamp);
-        let Message { username, message_content, .. } = message;
-        let stored = StoredMessage { channel_name, id, username, message_content, timestamp };
-        draft.push(Write::Append(stored), asker, at, Response::Delivered { timestamp });
+        (log.last_id, log.last_timestamp)
     }
 
-    /// Returns whether a channel has had as many messages as it may.
-    fn is_full(&self, channel_name: &ChannelName, draft: &Draft) -> bool {
-        let log = draft.logs.get(channel_name).copied().unwrap_or_else(|| self.log(channel_name));
-        log.last_id >= self.limits.max_id
+    fn delete(
+        &self,
+        message: StoredMessage,
+        (username, account): (Username, Option<AccountName>),
+        asker: Option<(ConnectionId, Ticket)>,
+        at: Moment,
+        draft: &mut Draft,
+    ) {
+        draft.bytes += DELETE_BYTES + message.message_content.len();
+        let tombstone = message.tombstone();
+        let channel_name = tombstone.channel_name.clone();
+        let (id, timestamp) = self.next_message(&channel_name, at, draft);
+        let record = StoredMessage::record(channel_name.clone(), id, username, tombstone.id, timestamp);
+        let record = StoredMessage { account, ..record };
+        let response = Response::Deleted { channel_name, id: tombstone.id };
+        draft.push(Write::Delete { tombstone, record }, Cause::new(asker, at, response));
+    }
+
+    /// Returns the answer to the first request of a connection, a new MESSAGE to this channel, if it may not write there,
+    /// or if the channel has had as many messages as it may.
+    fn refuse_message(&self, id: ConnectionId, channel_name: &ChannelName, draft: &Draft) -> Option<ErrorResponse> {
+        let max_id = self.limits.max_id;
+        let is_full = || self.log_after(channel_name, draft).last_id >= max_id;
+        let refused = self.refuse_to_write(id, channel_name);
+        refused.or_else(|| is_full().then(|| refusal::no_more_ids(channel_name, max_id)))
+    }
+
+    /// Returns the state of a channel's log after the writes so far.
+    fn log_after(&self, channel_name: &ChannelName, draft: &Draft) -> Log {
+        draft.logs.get(channel_name).copied().unwrap_or_else(|| self.log(channel_name))
+    }
+
+    /// Takes the first request of a connection, which the outcome of an earlier write of the commit decides.
+    fn await_write(&mut self, id: ConnectionId, write: usize, response: Response, draft: &mut Draft) {
+        if let Some(PendingRequest { ticket, at, .. }) = self.take_first(id) {
+            self.wait_for_store(id, true);
+            let cause = Cause::new(Some((id, ticket)), at, response);
+            draft.repeats.push(Repeat { write, cause });
+        }
     }
 
     fn remove(
@@ -273,8 +420,11 @@ impl Hub {
         at: Moment,
         draft: &mut Draft,
     ) {
-        self.changes.begin(channel_name.clone(), false, None);
-        draft.push(Write::RemoveChannel(channel_name.clone()), asker, at, Response::Removed { channel_name });
+        self.changes.begin(channel_name.clone(), changes::Change::away());
+        draft.push(
+            Write::RemoveChannel(channel_name.clone()),
+            Cause::new(asker, at, Response::Removed { channel_name }),
+        );
     }
 
     /// Handles the next due name: takes a channel whose lease has ended off the list, frees a name that was kept for
@@ -289,8 +439,8 @@ impl Hub {
         if !self.changes.contains(&channel_name) {
             let at = Moment { time: self.leases.by, ..Moment::default() };
             if let Some(write) = self.write_for_due_name(&channel_name) {
-                self.changes.begin(channel_name.clone(), false, None);
-                draft.push(write, None, at, Response::Removed { channel_name });
+                self.changes.begin(channel_name.clone(), changes::Change::away());
+                draft.push(write, Cause::new(None, at, Response::Removed { channel_name }));
             }
         }
         if draft.ended_count < MAX_ENDED {
@@ -375,15 +525,25 @@ impl Hub {
             self.directory.keep(record, until);
             self.mark_in_use(&name);
         }
-        let drop_names_after = self.limits.drop_names_after;
+        let wall = self.wall_at(now);
+        for send in stored.sends {
+            // Those up to the last known id are known, or were evicted.
+            if send.id > self.log(&send.channel_name).last_id {
+                self.counters.evicted_send_keys += self.sends.add(ByKey::new(send), &self.limits, wall);
+            } else if send.key.digest == 0 {
+                self.sends.delete(&send.channel_name, send.id);
+            }
+        }
+        let drop_names_after = self.drop_names_after();
         let seconds = i64::try_from(drop_names_after.as_secs()).unwrap_or(i64::MAX);
-        for ChannelLog { channel_name, last_id, first_id, last_timestamp, since } in stored.logs {
+        for ChannelLog { channel_name, last_id, first_id, last_timestamp, since, account } in stored.logs {
+            self.owners.set(&channel_name, account.as_ref());
             let known = self.log(&channel_name);
             // Retention may have dropped messages since the store was read.
             let first_id = known.first_id.max(first_id);
-            let log = Log { last_id, first_id, last_timestamp, drop_at: known.drop_at };
+            let log = Log { last_id, first_id, last_timestamp, ..known };
             self.logs.insert(channel_name.clone(), log);
-            if self.directory.has(&channel_name) || first_id <= last_id {
+            if self.directory.has(&channel_name) || first_id <= last_id || account.is_some() {
                 self.mark_in_use(&channel_name);
             } else if known.drop_at.is_none() {
                 let due = time_at(self.origin, Timestamp::from_unix(since.as_unix().saturating_add(seconds)));
@@ -405,11 +565,11 @@ impl Hub {
                 self.answer_not_stored(cause, now);
                 continue;
             }
-            let command = cause.command();
-            let Cause { asker, at, response } = cause;
+            let at = cause.at;
             match write {
                 Write::PutChannel(record) => {
                     self.directory.put(record.clone(), at.time);
+                    self.owners.set(&record.channel.channel_name, record.account.as_ref());
                     self.mark_in_use(&record.channel.channel_name);
                     changed_names.push_back(&record.channel.channel_name);
                 }
@@ -423,22 +583,36 @@ impl Hub {
                     changed_names.push_back(channel_name);
                 }
                 Write::DropName(channel_name) => self.drop_name(channel_name),
-                Write::Append(message) => match self.logs.get_mut(&message.channel_name) {
-                    Some(log) => (log.last_id, log.last_timestamp) = (message.id, message.timestamp),
-                    None => {
-                        let log = Log { last_id: message.id, last_timestamp: message.timestamp, ..Log::default() };
-                        self.logs.insert(message.channel_name.clone(), log);
-                    }
-                },
+                Write::Append { message, .. } | Write::Delete { record: message, .. } => {
+                    let log = match self.logs.get_mut(&message.channel_name) {
+                        Some(log) => log,
+                        None => self.logs.entry(message.channel_name.clone()).or_default(),
+                    };
+                    (log.last_id, log.last_timestamp) = (message.id, message.timestamp);
+                    log.stored_bytes += message.message_content.len() as u64;
+                }
             }
-            if let Write::Append(message) = write {
+            if let Write::Delete { tombstone, .. } = write {
+                self.sends.delete(&tombstone.channel_name, tombstone.id);
+                self.note_deletion(&cause, tombstone);
+            }
+            if let Some(send) = cause.send.clone() {
+                self.counters.evicted_send_keys += self.sends.add(send, &self.limits, at.wall);
+            }
+            if let Write::Append { message, .. } | Write::Delete { record: message, .. } = write {
                 published.entry(&message.channel_name).or_default().push(message);
                 self.counters.messages_stored += 1;
             }
-            if let Some((id, ticket)) = asker {
-                self.counters.waited(command, now.since(at.time));
-                self.answer_stored(id, ticket, command, response.into());
+            self.answer_cause(cause, now);
+        }
+        for Repeat { write, cause } in commit.repeats {
+            let is_stored = commit.writes.get(write).is_some_and(|write| !without.contains(write.channel_name()));
+            if !is_stored {
+                self.answer_not_stored(cause, now);
+                continue;
             }
+            self.counters.repeated_messages += u64::from(!matches!(cause.response, Response::Error(_)));
+            self.answer_cause(cause, now);
         }
         self.counters.commit_messages.observe(self.counters.messages_stored - stored);
         for (channel_name, messages) in published {
@@ -465,27 +639,32 @@ impl Hub {
 }
 
 impl Cause {
+    const fn new(asker: Option<(ConnectionId, Ticket)>, at: Moment, response: Response) -> Self {
+        Self { asker, at, response, send: None }
+    }
+
     /// Returns the command of its request.
     const fn command(&self) -> Command {
         match self.response {
             Response::Hosted { .. } => Command::Host,
             Response::Removed { .. } => Command::Unhost,
+            Response::Deleted { .. } => Command::Delete,
             _ => Command::Message,
         }
     }
 }
 
 impl Draft {
-    fn push(&mut self, write: Write, asker: Option<(ConnectionId, Ticket)>, at: Moment, response: Response) {
+    fn push(&mut self, write: Write, cause: Cause) {
         self.writes.push(write);
-        self.causes.push(Cause { asker, at, response });
+        self.causes.push(cause);
     }
 }
 
 /// Returns the name whose directory entry a write changes.
 const fn changed(write: &Write) -> Option<&ChannelName> {
     match write {
-        Write::Append(_) => None,
+        Write::Append { .. } | Write::Delete { .. } => None,
         _ => Some(write.channel_name()),
     }
 }

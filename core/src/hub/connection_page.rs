@@ -1,12 +1,9 @@
 //! CONNECTIONS and DISCONNECT, for the operator.
 
-use alloc::{
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{string::ToString, vec::Vec};
 use core::ops::Bound;
 
-use super::{Connection, ConnectionId, Hub, Peer, refusal};
+use super::{Connection, ConnectionId, Hub, refusal};
 use crate::{
     Time,
     endpoint::{Reply, ServerCommand, Ticket, Traffic},
@@ -14,7 +11,7 @@ use crate::{
 };
 
 /// The greatest number on the wire.
-const MAX_NUMBER: u64 = (1 << 53) - 1;
+pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// The answer to a CONNECTIONS, which lacks what the hub does not know: the traffic of each connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,14 +56,9 @@ impl Hub {
 
     fn row(&self, id: ConnectionId, connection: &Connection, now: Time) -> ConnectionRow {
         let Connection { peer, listener, since, .. } = connection;
-        let peer = match peer {
-            Peer::Address(ip) => ip.to_string(),
-            Peer::NoAddressRights => String::from("unknown"),
-            Peer::Operator => String::from("operator"),
-        };
         ConnectionRow {
             connection: id.0,
-            peer,
+            peer: peer.to_string(),
             listener: listener.and_then(|listener| self.directory.name_of(listener)).map(ToString::to_string),
             seconds: now.since(*since).as_secs(),
             requests: 0,

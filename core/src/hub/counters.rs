@@ -25,8 +25,14 @@ pub struct Counters {
     pub requests: BTreeMap<(Command, Status), u64>,
     /// Errors that were sent, by their name in the protocol: answers, and reasons for closing a connection.
     pub errors: BTreeMap<&'static str, u64>,
+    /// AUTHs that were decided, by their result.
+    pub authentications: BTreeMap<AuthResult, u64>,
     /// Messages that were stored.
     pub messages_stored: u64,
+    /// MESSAGEs that were answered with the answer of the message that they repeat.
+    pub repeated_messages: u64,
+    /// Keys of stored messages that were evicted within their window, because there were too many.
+    pub evicted_send_keys: u64,
     /// Messages that were pushed, once for each connection.
     pub pushes: u64,
     /// Commits that were stored, by their number of messages.
@@ -39,6 +45,39 @@ pub struct Counters {
     pub channels_elsewhere: usize,
     /// Joins over all connections.
     pub joins: usize,
+    /// Keys of stored messages, by which repeated MESSAGEs are known.
+    pub send_keys: usize,
+}
+
+/// The result of an AUTH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum AuthResult {
+    /// The credentials are right.
+    Authenticated,
+    /// They are wrong.
+    Failed,
+    /// The connection was authenticated before.
+    AlreadyAuthenticated,
+    /// The client may not try so often.
+    TooManyAttempts,
+}
+
+impl AuthResult {
+    /// Every result.
+    pub const ALL: &'static [Self] =
+        &[Self::Authenticated, Self::Failed, Self::AlreadyAuthenticated, Self::TooManyAttempts];
+
+    /// Returns its name as a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::Failed => "failed",
+            Self::AlreadyAuthenticated => "already_authenticated",
+            Self::TooManyAttempts => "too_many_attempts",
+        }
+    }
 }
 
 impl Default for Counters {
@@ -46,7 +85,7 @@ impl Default for Counters {
     fn default() -> Self {
         let statuses =
             |command: &Command| [Status::Ok, Status::RequestError, Status::ServerError].map(|it| (*command, it));
-        let stored = [Command::Host, Command::Message, Command::Unhost, Command::History];
+        let stored = [Command::Host, Command::Message, Command::Unhost, Command::History, Command::Delete];
         Self {
             requests: Command::ALL
                 .iter()
@@ -55,13 +94,17 @@ impl Default for Counters {
                 .map(|key| (key, 0))
                 .collect(),
             errors: ErrorResponse::NAMES.iter().map(|name| (*name, 0)).collect(),
+            authentications: AuthResult::ALL.iter().map(|result| (*result, 0)).collect(),
             messages_stored: 0,
+            repeated_messages: 0,
+            evicted_send_keys: 0,
             pushes: 0,
             commit_messages: Histogram::new(MESSAGES),
             request_milliseconds: stored.map(|command| (command, Histogram::new(MILLISECONDS))).into(),
             channels_here: 0,
             channels_elsewhere: 0,
             joins: 0,
+            send_keys: 0,
         }
     }
 }
@@ -81,6 +124,11 @@ impl Counters {
         *self.requests.entry((command, status)).or_default() += 1;
     }
 
+    /// Counts the result of an AUTH.
+    pub(super) fn authentication(&mut self, result: AuthResult) {
+        *self.authentications.entry(result).or_default() += 1;
+    }
+
     /// Counts a request that is answered OK elsewhere.
     pub(super) fn answered_elsewhere(&mut self, command: Command) {
         *self.requests.entry((command, Status::Ok)).or_default() += 1;
@@ -92,9 +140,11 @@ impl Counters {
         match command {
             ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) => self.pushes += pushes.len() as u64,
             ServerCommand::Respond { .. }
+            | ServerCommand::Notify(_)
             | ServerCommand::Close(_)
             | ServerCommand::CloseSlow(_)
             | ServerCommand::Disconnect
+            | ServerCommand::Revoke(_)
             | ServerCommand::Finish
             | ServerCommand::Reconfigure(_)
             | ServerCommand::Shutdown

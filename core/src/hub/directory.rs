@@ -2,16 +2,18 @@
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, btree_map},
+    sync::Arc,
     vec::Vec,
 };
 use core::{mem, net::IpAddr, ops::Bound, time::Duration};
 
-use super::{ListenerId, Peer, listed::Listed, storage::ChannelRecord};
+use super::{ListenerId, access::Asker, changes::uncount, lists::Lists, storage::ChannelRecord};
 use crate::{
     Time,
     admission::of_subscriber,
     endpoint::Listing,
-    wire::{Address, Channel, ChannelName, Location},
+    rights::{Principal, Rights, View},
+    wire::{AccountName, Address, Channel, ChannelName, Location},
 };
 
 /// The channels in order of creation. An entry is durable, or fixed by the operator for this run.
@@ -32,19 +34,25 @@ pub(super) struct Directory {
     local: BTreeMap<Location, usize>,
     /// The locations of all channels, with their positions. A channel does not note whether it is local, so a change of
     /// local addresses costs the same however many channels are listed.
-    located: BTreeSet<(Location, u64)>,
+    located: BTreeSet<Located>,
     /// Those of the operator's channels.
-    located_fixed: BTreeSet<(Location, u64)>,
+    located_fixed: BTreeSet<Located>,
     /// The number of listed channels that live here; `None` after something that it depends on has changed.
     local_count: Option<usize>,
-    /// The encoded list.
-    pub(super) listed: Listed,
+    rights: Arc<Rights>,
+    /// The encoded lists.
+    pub(super) lists: Lists,
 }
+
+/// The place of a channel: a location of it, the number of its rule, and its position.
+type Located = (Location, Option<usize>, u64);
 
 /// A channel of the directory.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) channel: Channel,
+    /// The number of the rule that decides the rights to it.
+    pub(super) rule: Option<usize>,
     owner: Owner,
     /// The time of the last HOST of its host. A lease is counted from it, also one that comes later.
     hosted: Time,
@@ -67,12 +75,13 @@ pub(super) struct Lease {
 }
 
 /// The rights to move a channel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Owner {
     /// The operator fixed it on the command line: no client may.
     Operator,
-    /// A client at the registered address, or at the address that the HOST came from; `None` for the operator's.
-    Client(Option<IpAddr>),
+    /// The account that hosted it; of a guest's, a client at the registered address, or at the address that the HOST came
+    /// from; `None` for the operator's.
+    Client { account: Option<AccountName>, registered_from: Option<IpAddr> },
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +89,7 @@ struct Listener {
     /// The address by which it is named.
     name: Option<Address>,
     locations: BTreeSet<Location>,
-    /// The channel that a message without a name means, if that was found out since something changed.
+    /// The channel that a guest's message without a name means, if that was found out since something changed.
     meant: Option<Meant>,
 }
 
@@ -94,12 +103,29 @@ pub(super) enum Meant {
 }
 
 impl Entry {
-    /// Returns whether this peer has the rights of the channel's host.
-    pub(super) fn is_hosted_by(&self, peer: Peer) -> bool {
-        match (peer, self.owner) {
-            (Peer::Address(_) | Peer::NoAddressRights, Owner::Operator) => false,
-            (Peer::Operator, Owner::Operator) => true,
-            (peer, Owner::Client(from)) => is_host(peer, from, &self.channel.address),
+    /// Returns whether this client has the rights of the channel's host.
+    pub(super) fn is_hosted_by(&self, asker: Asker<'_>) -> bool {
+        match &self.owner {
+            Owner::Operator => asker.is_operator,
+            Owner::Client { account, registered_from } => {
+                is_host(asker, account.as_ref(), *registered_from, &self.channel.address)
+            }
+        }
+    }
+
+    /// Returns the account that this client's HOST gives it to: a guest's channel becomes an account's when its host
+    /// repeats the HOST signed in.
+    pub(super) fn claimed_by<'a>(&self, asker: Asker<'a>) -> Option<&'a AccountName> {
+        let Owner::Client { account: None, registered_from } = self.owner else { return None };
+        let address = Asker { account: None, is_operator: false, ..asker };
+        asker.account.filter(|_| is_host(address, None, registered_from, &self.channel.address))
+    }
+
+    /// Returns the account that hosts it.
+    pub(super) const fn account(&self) -> Option<&AccountName> {
+        match &self.owner {
+            Owner::Client { account, .. } => account.as_ref(),
+            Owner::Operator => None,
         }
     }
 
@@ -107,13 +133,14 @@ impl Entry {
     pub(super) const fn registered_from(&self) -> Option<IpAddr> {
         match self.owner {
             Owner::Operator => None,
-            Owner::Client(from) => from,
+            Owner::Client { registered_from, .. } => registered_from,
         }
     }
 
-    /// Returns the address that its HOST came from, as limits have it: an IPv6 address stands for its /64 network.
+    /// Returns the address that its HOST came from, as limits have it: an IPv6 address stands for its /64 network. An
+    /// account's counts for no address.
     pub(super) fn host(&self) -> Option<IpAddr> {
-        self.registered_from().map(of_subscriber)
+        self.registered_from().filter(|_| self.account().is_none()).map(of_subscriber)
     }
 
     pub(super) const fn is_fixed(&self) -> bool {
@@ -122,20 +149,26 @@ impl Entry {
 }
 
 impl Released {
-    /// Returns whether this peer was the channel's host.
-    pub(super) fn was_hosted_by(&self, peer: Peer) -> bool {
-        is_host(peer, self.record.registered_from, &self.record.channel.address)
+    /// Returns whether this client was the channel's host.
+    pub(super) fn was_hosted_by(&self, asker: Asker<'_>) -> bool {
+        let ChannelRecord { channel, registered_from, account, .. } = &self.record;
+        is_host(asker, account.as_ref(), *registered_from, &channel.address)
     }
 }
 
-/// Returns whether this peer has the rights of the host of a channel at `address` whose HOST came from
-/// `registered_from`.
-fn is_host(peer: Peer, registered_from: Option<IpAddr>, address: &Address) -> bool {
-    match peer {
-        Peer::Operator => true,
-        Peer::NoAddressRights => false,
-        Peer::Address(ip) => registered_from == Some(ip) || address.is_at(ip),
-    }
+/// Returns whether this client has the rights of the host of a channel of an account, or of a guest's channel at `address`
+/// whose HOST came from `registered_from`.
+fn is_host(
+    asker: Asker<'_>,
+    account: Option<&AccountName>,
+    registered_from: Option<IpAddr>,
+    address: &Address,
+) -> bool {
+    asker.is_operator
+        || match account {
+            Some(account) => asker.account == Some(account),
+            None => asker.address().is_some_and(|ip| registered_from == Some(ip) || address.is_at(ip)),
+        }
 }
 
 impl Directory {
@@ -153,7 +186,8 @@ impl Directory {
             located: BTreeSet::new(),
             located_fixed: BTreeSet::new(),
             local_count: None,
-            listed: Listed::new(max_past_lists),
+            lists: Lists::new(Rights::default().view(Principal::Guest), max_past_lists),
+            rights: Arc::default(),
         }
     }
 
@@ -199,7 +233,7 @@ impl Directory {
     /// Lists a channel as it is stored, by a HOST that was received at `now`. A fixed channel of its name has
     /// precedence.
     pub(super) fn put(&mut self, record: ChannelRecord, now: Time) {
-        let ChannelRecord { channel, registered_from, position, lease } = record;
+        let ChannelRecord { channel, registered_from, account, position, lease } = record;
         let before = self.get(&channel.channel_name);
         if before.is_some_and(Entry::is_fixed) {
             return;
@@ -207,7 +241,7 @@ impl Directory {
         // A HOST that waited for something does not take back what a later one has given.
         let hosted = before.map_or(now, |entry| entry.hosted.max(now));
         let lease = lease.map(|seconds| Lease::new(seconds, hosted));
-        self.insert(position, channel, Owner::Client(registered_from), hosted, lease);
+        self.insert(position, channel, Owner::Client { account, registered_from }, hosted, lease);
     }
 
     /// Takes a channel off the list and keeps it for its host.
@@ -217,7 +251,8 @@ impl Directory {
         let Some((position, entry)) = entry.filter(|(_, entry)| !entry.is_fixed()) else { return };
         let registered_from = entry.registered_from();
         let lease = entry.lease.map(|lease| lease.seconds);
-        let record = ChannelRecord { channel: entry.channel.clone(), registered_from, position, lease };
+        let (channel, account) = (entry.channel.clone(), entry.account().cloned());
+        let record = ChannelRecord { channel, registered_from, account, position, lease };
         self.keep(record, until);
     }
 
@@ -259,26 +294,19 @@ impl Directory {
         }
         let Some(position) = self.positions.remove(channel_name) else { return };
         if let Some(entry) = self.entries.remove(&position) {
-            if let Some(host) = entry.host()
-                && let btree_map::Entry::Occupied(mut count) = self.hosts.entry(host)
-            {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
-            }
-            let Entry { channel, lease, .. } = entry;
+            uncount(&mut self.hosts, entry.host());
+            let Entry { channel, rule, lease, .. } = entry;
             if let Some(lease) = lease {
                 self.ends.remove(&(lease.ends, channel_name.clone()));
             }
             for location in channel.address.locations() {
-                let located = (location, position);
+                let located = (location, rule, position);
                 self.located.remove(&located);
                 self.located_fixed.remove(&located);
             }
         }
         self.reset_meant();
-        self.listed.change(position);
+        self.lists.change(position);
     }
 
     /// Lists a channel as it is stored. If it was so before, its lease goes on.
@@ -333,6 +361,11 @@ impl Directory {
         self.entries.get_mut(self.positions.get(channel_name)?)
     }
 
+    /// Returns the listed channels from a position on, in order of creation.
+    pub(super) fn entries_from(&self, position: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        self.entries.range(position..).map(|(position, entry)| (*position, entry))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -370,29 +403,31 @@ impl Directory {
         address.locations().any(|location| self.local.contains_key(&location))
     }
 
-    /// Returns the channels that a message without a name may mean, through this listener.
-    pub(super) fn meant_at(&mut self, id: ListenerId) -> Meant {
+    /// Returns the channels of a view that a message without a name may mean, through this listener. The cost does not
+    /// depend on the number of channels.
+    pub(super) fn meant_at(&mut self, id: ListenerId, view: &View) -> Meant {
+        let is_guests = self.lists.is_guests(view);
         let Some(listener) = self.listeners.get_mut(id.0) else { return Meant::None };
+        if let Some(known) = listener.meant.as_ref().filter(|_| is_guests) {
+            return known.clone();
+        }
         let at = |located| {
-            let mut positions = listener.locations.iter().flat_map(move |location| positions_at(located, location));
-            // A channel at `localhost` may have two of the listener's locations.
+            // Two channels of each rule are enough. A channel at `localhost` may have two of the listener's locations.
+            let of_rules = |location| view.rules().flat_map(move |rule| positions_of(located, location, rule).take(2));
+            let mut positions = listener.locations.iter().flat_map(of_rules);
             positions.next().map(|first| (first, positions.any(|position| position != first)))
         };
-        let meant = || match at(&self.located_fixed).or_else(|| at(&self.located)) {
+        let meant = match at(&self.located_fixed).or_else(|| at(&self.located)) {
             None => Meant::None,
             Some((_, true)) => Meant::Several,
             Some((position, false)) => {
                 self.entries.get(&position).map_or(Meant::None, |entry| Meant::One(entry.channel.channel_name.clone()))
             }
         };
-        match &listener.meant {
-            Some(known) => known.clone(),
-            None => {
-                let meant = meant();
-                listener.meant = Some(meant.clone());
-                meant
-            }
+        if is_guests {
+            listener.meant = Some(meant.clone());
         }
+        meant
     }
 
     /// Notes that a channel was put or removed: another may be meant by a message without a name.
@@ -406,14 +441,37 @@ impl Directory {
         self.listeners.get(listener.0)?.name.as_ref()
     }
 
-    /// Returns the answer to LIST.
-    pub(super) fn list(&mut self) -> Listing {
-        self.listed.current(&self.entries, |entry| &entry.channel)
+    /// Returns the answer to LIST of a principal with this view, and the number of channels that were looked at for it.
+    pub(super) fn list(&mut self, view: &View) -> (Listing, usize) {
+        self.lists.current(view, &self.entries)
     }
 
-    /// Returns the answer to LIST, if this has not returned it since it changed.
+    /// Returns the answer to LIST of guests, if this has not returned it since it changed.
     pub(super) fn unpublished_list(&mut self) -> Option<Listing> {
-        self.listed.unpublished(&self.entries, |entry| &entry.channel)
+        self.lists.unpublished(&self.entries)
+    }
+
+    /// Returns the accounts, and the rights to channels.
+    pub(super) const fn rights(&self) -> &Arc<Rights> {
+        &self.rights
+    }
+
+    /// Replaces the accounts, and the rights to channels. Returns those of before.
+    pub(super) fn set_rights(&mut self, rights: Arc<Rights>) -> Arc<Rights> {
+        let before = mem::replace(&mut self.rights, rights);
+        (self.located, self.located_fixed) = Default::default();
+        for (position, entry) in &mut self.entries {
+            entry.rule = self.rights.rule_of(&entry.channel.channel_name);
+            for location in entry.channel.address.locations() {
+                if entry.is_fixed() {
+                    self.located_fixed.insert((location.clone(), entry.rule, *position));
+                }
+                self.located.insert((location, entry.rule, *position));
+            }
+        }
+        self.reset_meant();
+        self.lists.set_guests(self.rights.view(Principal::Guest), &self.entries);
+        before
     }
 
     fn insert(&mut self, position: u64, channel: Channel, owner: Owner, hosted: Time, lease: Option<Lease>) {
@@ -423,20 +481,21 @@ impl Directory {
         if let Some(lease) = lease {
             self.ends.insert((lease.ends, name.clone()));
         }
+        let rule = self.rights.rule_of(&name);
         for location in channel.address.locations() {
             if matches!(owner, Owner::Operator) {
-                self.located_fixed.insert((location.clone(), position));
+                self.located_fixed.insert((location.clone(), rule, position));
             }
-            self.located.insert((location, position));
+            self.located.insert((location, rule, position));
         }
         self.reset_meant();
         self.positions.insert(name, position);
-        let entry = Entry { channel, owner, hosted, lease };
+        let entry = Entry { channel, rule, owner, hosted, lease };
         if let Some(host) = entry.host() {
             *self.hosts.entry(host).or_default() += 1;
         }
         self.entries.insert(position, entry);
-        self.listed.change(position);
+        self.lists.change(position);
     }
 }
 
@@ -447,9 +506,17 @@ impl Lease {
 }
 
 /// Returns the positions of the channels at a location.
-fn positions_at<'a>(
-    located: &'a BTreeSet<(Location, u64)>,
+fn positions_at<'a>(located: &'a BTreeSet<Located>, location: &Location) -> impl Iterator<Item = u64> + use<'a> {
+    let (first, last) = ((location.clone(), None, 0), (location.clone(), Some(usize::MAX), u64::MAX));
+    located.range(first..=last).map(|(.., position)| *position)
+}
+
+/// Returns the positions of the channels of a rule, or of none, at a location.
+fn positions_of<'a>(
+    located: &'a BTreeSet<Located>,
     location: &Location,
+    rule: Option<usize>,
 ) -> impl Iterator<Item = u64> + use<'a> {
-    located.range((location.clone(), 0)..=(location.clone(), u64::MAX)).map(|(_, position)| *position)
+    let (first, last) = ((location.clone(), rule, 0), (location.clone(), rule, u64::MAX));
+    located.range(first..=last).map(|(.., position)| *position)
 }

@@ -6,14 +6,17 @@ use alloc::{
     vec::{IntoIter, Vec},
 };
 
-use super::{ConnectionId, ConnectionPage, Query, ReadId, StoreCommand};
-use crate::endpoint::{Listing, Pushes, ServerCommand};
+use super::{Act, ConnectionId, ConnectionPage, Query, ReadId, StoreCommand, VerificationId};
+use crate::{
+    endpoint::{Listing, Pushes, ServerCommand},
+    wire::{Credentials, Notice},
+};
 
 /// An action that a [`Hub`](super::Hub) wants to be carried out.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Effect {
-    /// Answer LIST with this from now on, if the hub is elsewhere:
+    /// Answer LIST of guests with this from now on, if the hub is elsewhere:
     /// [`Server::list_at_once`](crate::endpoint::Server::list_at_once) takes it. It comes before every effect that
     /// shows what has changed in it.
     Publish(Listing),
@@ -27,10 +30,16 @@ pub enum Effect {
     /// [Complete](ConnectionPage::answer) the answer to this connection's CONNECTIONS by the traffic of the listed
     /// connections, and give it to the connection's endpoint.
     Describe(ConnectionId, ConnectionPage),
+    /// Log this act, which is stored.
+    Acted(Act),
     /// Give this to the store, and its outcome to [`Hub::handle_outcome`](super::Hub::handle_outcome).
     Store(StoreCommand),
     /// Read this from the store, and give what is found to [`Hub::handle_page`](super::Hub::handle_page).
     Read(ReadId, Query),
+    /// Verify these credentials of a connection, and give the account that they are of to
+    /// [`Hub::handle_verified`](super::Hub::handle_verified); none if they are wrong. An unknown account should take as
+    /// long as a wrong password.
+    Verify(VerificationId, ConnectionId, Credentials),
 }
 
 /// A queue of effects.
@@ -42,6 +51,8 @@ enum Queued {
     One(Effect),
     /// The same pushes for each of these connections.
     Pushes(IntoIter<ConnectionId>, Arc<Pushes>),
+    /// The same notice for each of these connections.
+    Notice(IntoIter<ConnectionId>, Arc<Notice>),
 }
 
 impl Effects {
@@ -63,15 +74,25 @@ impl Effects {
         }
     }
 
+    pub(super) fn notify(&mut self, to: Vec<ConnectionId>, notice: Arc<Notice>) {
+        if !to.is_empty() {
+            self.0.push_back(Queued::Notice(to.into_iter(), notice));
+        }
+    }
+
     pub(super) fn pop(&mut self) -> Option<Effect> {
-        if let Some(Queued::Pushes(to, pushes)) = self.0.front_mut()
-            && to.len() > 1
-            && let Some(next) = to.next()
-        {
-            return Some(Effect::Send(next, ServerCommand::Push(Arc::clone(pushes))));
+        match self.0.front_mut() {
+            Some(Queued::Pushes(to, pushes)) if to.len() > 1 => {
+                return Some(Effect::Send(to.next()?, ServerCommand::Push(Arc::clone(pushes))));
+            }
+            Some(Queued::Notice(to, notice)) if to.len() > 1 => {
+                return Some(Effect::Send(to.next()?, ServerCommand::Notify(Arc::clone(notice))));
+            }
+            _ => {}
         }
         match self.0.pop_front()? {
             Queued::One(effect) => Some(effect),
+            Queued::Notice(mut to, notice) => Some(Effect::Send(to.next()?, ServerCommand::Notify(notice))),
             Queued::Pushes(mut to, pushes) => Some(Effect::Send(to.next()?, ServerCommand::Push(pushes))),
         }
     }

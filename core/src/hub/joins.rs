@@ -1,20 +1,31 @@
 //! The subscriptions of all connections, and how far each has been delivered.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet, btree_map},
     sync::Arc,
     vec::Vec,
 };
 use core::mem;
 
-use super::{ConnectionId, effects::Effects, refusal, storage::Replay};
+use super::{
+    ConnectionId,
+    effects::Effects,
+    presence::{NamedJoin, Users},
+    refusal,
+    storage::Replay,
+};
 use crate::{
+    Time,
     endpoint::{Pushes, ServerCommand},
-    wire::{Address, ChannelName, Location, StoredMessage},
+    wire::{Address, ChannelName, Location, Notice, StoredMessage, User},
 };
 
 /// The most joins of a connection that are removed at once when it disconnects; more are removed in steps.
 const IMMEDIATE_CLEAN_UP: usize = 8;
+
+/// Subscriptions that one call looks at to send notices, unless one channel has more.
+const NOTIFY_STEP: usize = 4096;
 
 /// Joins of disconnected connections that one call removes.
 const CLEAN_UP_STEP: usize = 1024;
@@ -37,6 +48,8 @@ pub(super) struct Joins {
     departed: BTreeMap<ConnectionId, Subscriber>,
     /// The number of joins of `subscribers`.
     count: usize,
+    /// The channels of which a notice of presence is due, by its time.
+    due: BTreeSet<(Time, ChannelName)>,
 }
 
 /// A channel with at least one subscription.
@@ -44,6 +57,7 @@ pub(super) struct Joins {
 struct JoinedChannel {
     address: Address,
     subscriptions: BTreeMap<ConnectionId, Subscription>,
+    users: Users,
 }
 
 #[derive(Debug)]
@@ -56,6 +70,8 @@ struct Subscription {
     turn: Option<u64>,
     /// The last id of a removed channel: the connection is closed once it is pushed.
     close_after: Option<u64>,
+    /// The join under its name; `None` without one.
+    named: Option<Box<NamedJoin>>,
 }
 
 impl Subscription {
@@ -119,13 +135,28 @@ impl Joins {
         self.subscribers.get(&id).map_or(0, |subscriber| subscriber.channels.len())
     }
 
+    /// Returns the number of connections that have joined a channel, and of those that are not live. It looks at each.
+    pub(super) fn count_in(&self, channel_name: &ChannelName) -> (usize, usize) {
+        let Some(joined) = self.channels.get(channel_name) else { return (0, 0) };
+        let open = joined.subscriptions.iter().filter(|(id, _)| !self.departed.contains_key(id));
+        open.fold((0, 0), |(joined, behind), (_, subscription)| {
+            (joined + 1, behind + usize::from(!subscription.is_live()))
+        })
+    }
+
+    /// Returns the channels that a connection has joined.
+    pub(super) fn channels_of(&self, id: ConnectionId) -> impl Iterator<Item = &ChannelName> {
+        self.subscribers.get(&id).into_iter().flat_map(|subscriber| &subscriber.channels)
+    }
+
     /// Returns the joined channels at a location.
     pub(super) fn channels_at(&self, location: &Location) -> impl Iterator<Item = &ChannelName> {
         self.located.get(location).into_iter().flatten()
     }
 
-    /// Subscribes a connection to the channel at this address, from the id `next` on. `last_id` is the channel's last
-    /// id.
+    /// Subscribes a connection to the channel at this address, from the id `next` on, under the name of a user. `last_id`
+    /// is the channel's last id.
+    #[expect(clippy::too_many_arguments, reason = "they are the facts of one join")]
     pub(super) fn join(
         &mut self,
         id: ConnectionId,
@@ -133,23 +164,79 @@ impl Joins {
         address: &Address,
         next: u64,
         last_id: u64,
+        user: Option<User>,
+        now: Time,
     ) {
         // A request that was read before the connection closed is still carried out.
         self.clean_up(id);
         let subscriber = self.subscribers.entry(id).or_default();
         let turn = (next <= last_id).then(|| subscriber.add_turn(channel_name));
-        let subscription = Subscription { next, promised: last_id, turn, close_after: None };
+        let mut subscription = Subscription { next, promised: last_id, turn, close_after: None, named: None };
         subscriber.channels.insert(channel_name.clone());
         subscriber.owed += usize::from(subscription.is_owed());
         self.count += 1;
         if !self.channels.contains_key(channel_name) {
-            let joined = JoinedChannel { address: address.clone(), subscriptions: BTreeMap::new() };
+            let users = Users::new(now);
+            let joined = JoinedChannel { address: address.clone(), subscriptions: BTreeMap::new(), users };
             self.channels.insert(channel_name.clone(), joined);
             self.locate(channel_name, address);
         }
         if let Some(joined) = self.channels.get_mut(channel_name) {
+            subscription.named = user.map(|user| joined.users.join(user));
             joined.subscriptions.insert(id, subscription);
         }
+        self.schedule_notice(channel_name);
+    }
+
+    /// Sets the time of a channel's next notice, after its subscriptions have changed.
+    fn schedule_notice(&mut self, channel_name: &ChannelName) {
+        let Some(JoinedChannel { users, subscriptions, .. }) = self.channels.get_mut(channel_name) else { return };
+        let next = users.next_notice(subscriptions.len());
+        let before = users.due.replace(next);
+        if before != Some(next) {
+            before.map(|before| self.due.remove(&(before, channel_name.clone())));
+            self.due.insert((next, channel_name.clone()));
+        }
+    }
+
+    /// Returns the time of the next notice.
+    pub(super) fn next_notice(&self) -> Option<Time> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Notifies the subscribers of the channels whose notice is due, those that want notices. It stops after some, so
+    /// that many channels do not delay requests.
+    pub(super) fn notify(&mut self, now: Time, wants: impl Fn(ConnectionId) -> bool, effects: &mut Effects) {
+        let mut looked_at = 0;
+        // Subscriptions of disconnected connections are removed first.
+        while self.is_clean() && looked_at < NOTIFY_STEP && self.next_notice().is_some_and(|at| at <= now) {
+            let Some((at, channel_name)) = self.due.pop_first() else { return };
+            let Some(joined) = self.channels.get_mut(&channel_name) else { continue };
+            let count = joined.subscriptions.len();
+            looked_at += 1 + count;
+            joined.users.due = None;
+            if joined.users.next_notice(count) > at {
+                // It has grown.
+                self.schedule_notice(&channel_name);
+            } else if let Some(presence) = joined.users.take_notice(&channel_name, count, now) {
+                let to = joined.subscriptions.keys().copied().filter(|id| wants(*id)).collect();
+                effects.notify(to, Arc::new(Notice::Presence(presence)));
+            }
+        }
+    }
+
+    /// Returns the number of connections that have joined a channel, the users among them, the one who joined first of all
+    /// first, and whether these are all users.
+    pub(super) fn who(&mut self, channel_name: &ChannelName) -> (usize, Vec<User>, bool) {
+        let departed = self.departed.iter_mut();
+        let departed: Vec<ConnectionId> =
+            departed.filter_map(|(id, subscriber)| subscriber.channels.remove(channel_name).then_some(*id)).collect();
+        for id in departed {
+            self.unsubscribe(id, channel_name);
+        }
+        let Some(joined) = self.channels.get_mut(channel_name) else { return (0, Vec::new(), true) };
+        let (users, complete) = joined.users.listed();
+        (joined.subscriptions.len(), users, complete)
     }
 
     /// Sets a channel's address.
@@ -243,13 +330,19 @@ impl Joins {
     /// Removes a subscription from its channel, and the channel with its last one.
     fn unsubscribe(&mut self, id: ConnectionId, channel_name: &ChannelName) -> Option<Subscription> {
         let joined = self.channels.get_mut(channel_name)?;
-        let subscription = joined.subscriptions.remove(&id);
+        let mut subscription = joined.subscriptions.remove(&id)?;
+        if let Some(named) = subscription.named.take() {
+            joined.users.leave(*named);
+        }
         if joined.subscriptions.is_empty()
             && let Some(joined) = self.channels.remove(channel_name)
         {
             self.unlocate(channel_name, &joined.address);
+            joined.users.due.map(|at| self.due.remove(&(at, channel_name.clone())));
+        } else {
+            self.schedule_notice(channel_name);
         }
-        subscription
+        Some(subscription)
     }
 
     /// Returns the subscriptions of a channel, without those of disconnected connections.

@@ -73,13 +73,22 @@ impl Listed {
         }
     }
 
-    /// Records that a channel was added or removed at this position.
+    /// Records that a channel was added, removed, hidden or shown at this position.
     pub(super) fn change(&mut self, position: u64) {
         self.changed.insert(position);
     }
 
+    /// Returns the number of recorded changes that are not encoded.
+    pub(super) fn waiting(&self) -> usize {
+        self.changed.len()
+    }
+
     /// Returns the list of these channels. Every change since the last call must have been [recorded](Self::change).
-    pub(super) fn current<T>(&mut self, entries: &BTreeMap<u64, T>, channel: impl Fn(&T) -> &Channel) -> Listing {
+    pub(super) fn current<T>(
+        &mut self,
+        entries: &BTreeMap<u64, T>,
+        channel: impl Fn(&T) -> Option<&Channel>,
+    ) -> Listing {
         if !self.changed.is_empty() {
             self.encode(entries, channel);
             let before = mem::replace(&mut self.current, Kept::new(&self.groups, &self.account));
@@ -94,7 +103,7 @@ impl Listed {
     pub(super) fn unpublished<T>(
         &mut self,
         entries: &BTreeMap<u64, T>,
-        channel: impl Fn(&T) -> &Channel,
+        channel: impl Fn(&T) -> Option<&Channel>,
     ) -> Option<Listing> {
         if self.is_published && self.changed.is_empty() {
             return None;
@@ -138,7 +147,7 @@ impl Listed {
     }
 
     /// Encodes the changed pieces.
-    fn encode<T>(&mut self, entries: &BTreeMap<u64, T>, channel: impl Fn(&T) -> &Channel) {
+    fn encode<T>(&mut self, entries: &BTreeMap<u64, T>, channel: impl Fn(&T) -> Option<&Channel>) {
         let account = self.account.clone();
         let mut changed = mem::take(&mut self.changed).into_iter().peekable();
         let mut before = mem::take(&mut self.groups);
@@ -169,7 +178,7 @@ impl Listed {
                 }
                 while changed.next_if(is_before(end)).is_some() {}
                 let entries = entries.range(start..end.unwrap_or(u64::MAX));
-                let entries = entries.map(|(position, entry)| (*position, channel(entry)));
+                let entries = entries.filter_map(|(position, entry)| Some((*position, channel(entry)?)));
                 encode(start, entries, |start, bytes| {
                     // An unchanged piece is shared.
                     let is_same = (start, bytes) == (piece.start, &*piece.bytes);

@@ -10,21 +10,31 @@
     reason = "a driver carries out every effect and a store every command"
 )]
 
+mod access;
+mod act;
 mod changes;
+mod channel_page;
 mod commits;
 mod connection_page;
 mod counters;
+mod deletions;
+mod digest;
 mod directory;
 mod drain;
 mod effects;
 mod joins;
 mod listed;
+mod lists;
 mod names;
+mod owners;
+mod presence;
 mod reads;
 mod refusal;
 mod requests;
+mod sends;
 mod storage;
 mod turns;
+mod verifications;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
@@ -34,29 +44,36 @@ use alloc::{
 use core::{mem, net::IpAddr, time::Duration};
 
 pub use crate::endpoint::ConnectionId;
+pub use act::{Act, ActKind};
 use changes::Changes;
-use commits::{Commit, MAX_COMMIT};
+use commits::Commit;
 pub use connection_page::ConnectionPage;
-pub use counters::{Counters, Histogram};
+pub use counters::{AuthResult, Counters, Histogram};
+use deletions::Deletions;
 use directory::Directory;
 use drain::Drain;
 pub use drain::DrainPlan;
 pub use effects::Effect;
 use effects::Effects;
 use joins::Joins;
+use owners::Owners;
 pub use reads::ReadId;
 use reads::Reads;
 use requests::PendingRequest;
+use sends::RecentSends;
 pub use storage::{
-    ChannelLog, ChannelRecord, DamagedName, Found, Page, Purpose, Query, ReleasedChannel, Replay, Snapshot,
-    StoreCommand, StoreOutcome, Write,
+    ChannelLog, ChannelRecord, DamagedName, Found, MAX_COMMIT, Page, Purpose, Query, ReleasedChannel, Replay, SendKey,
+    SendRecord, Sender, Snapshot, StoreCommand, StoreOutcome, Write,
 };
 use turns::{TurnEnd, Turns, Writer};
+pub use verifications::VerificationId;
+use verifications::Verifications;
 
 use crate::{
     Limits, Network, Time,
+    attempts::Attempts,
     endpoint::{Misuse, Reply, ServerCommand, ServerEvent, Ticket},
-    wire::{Address, Channel, ChannelName, Command, Location, Request, Status, Timestamp, canonical},
+    wire::{AccountName, Address, Channel, ChannelName, Command, Location, Request, Status, Timestamp, canonical},
 };
 
 /// One listener of a [`Hub`].
@@ -98,11 +115,14 @@ pub struct Moment {
 /// |---|---|---|
 /// | `max_channels` | 100,000 | the protocol; large IRC networks list some tens of thousands |
 /// | `max_address_channels` | 100 | a server that hosts more registers them from several addresses, or is exempt |
+/// | `max_account_names` | 1,000 | accounts are made by the operator, and a bot may host many channels |
 /// | `exempt` | loopback | tools of the same machine |
 /// | `max_names` | 1,000,000 | ten times what is listed; each takes about 200 bytes of memory |
 /// | `max_id` | 2^38 - 1 | what the server's store can number: a million messages an hour for 30 years |
 /// | `drop_names_after` | 30 days | a channel that nobody hosted for so long is over |
 /// | `max_joins` | 1,000 | the protocol; IRC networks allow a client 10 to 250 |
+/// | `retry_window` | 1 hour | JetStream remembers ids for 2 minutes, Redis streams for 100 s to a day |
+/// | `max_send_keys` | 500,000 | 140 messages a second for an hour; each key takes about 200 bytes of memory |
 /// | `max_past_lists` | 16 MiB | the protocol; two lists of 100,000 usual channels |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,6 +132,8 @@ pub struct HubLimits {
     /// The most listed channels whose HOST came from one address: an IPv4 address, or the /64 network of an IPv6 address.
     /// The operator has no such limit.
     pub max_address_channels: usize,
+    /// The most channels that one account owns, listed or not. An operator's has no such limit.
+    pub max_account_names: usize,
     /// Networks that [`max_address_channels`](Self::max_address_channels) is not for.
     pub exempt: Vec<Network>,
     /// The most known names: listed, kept for a host, or with messages in the past and not dropped.
@@ -122,23 +144,30 @@ pub struct HubLimits {
     pub drop_names_after: Duration,
     /// The most channels that one connection may join.
     pub max_joins: usize,
+    /// The time for which a message that was sent with a `client_message_id` may be sent again without being stored twice.
+    pub retry_window: Duration,
+    /// The most keys of such messages that are kept. Beyond it, the oldest are evicted.
+    pub max_send_keys: usize,
     /// The most bytes that unfinished answers to LIST hold beyond the current list. Beyond this limit, the answers
     /// whose readers made no progress for the longest time are withdrawn, and their connections reset.
     pub max_past_lists: usize,
 }
 
 impl Default for HubLimits {
-    /// Returns the protocol's limits: 100,000 channels, of which 100 from one address but loopback, 1,000,000 names, which
-    /// are dropped after 30 days, 1,000 joins a connection, 16 MiB of past lists.
+    /// Returns the protocol's limits: 100,000 channels, of which 100 from one address but loopback and 1,000 of one account, 1,000,000 names, which
+    /// are dropped after 30 days, 1,000 joins a connection, 500,000 keys of messages for an hour, 16 MiB of past lists.
     fn default() -> Self {
         Self {
             max_channels: 100_000,
             max_address_channels: 100,
+            max_account_names: 1000,
             exempt: [Network::LOOPBACK_V4, Network::LOOPBACK_V6].into(),
             max_names: 1_000_000,
             max_id: (1 << 38) - 1,
             drop_names_after: Duration::from_secs(30 * 86_400),
             max_joins: 1000,
+            retry_window: Duration::from_secs(3600),
+            max_send_keys: 500_000,
             max_past_lists: 16 * 1024 * 1024,
         }
     }
@@ -154,19 +183,27 @@ impl Default for HubLimits {
 /// | names none where several live, or a place beyond the channel's end | REQUEST_ERROR `Invalid payload` |
 /// | writes to, joins, leaves or reads a channel that lives at a peer | REQUEST_ERROR `Channel hosted elsewhere` |
 /// | hosts a channel that another hosts, at another address, or that is kept for another | REQUEST_ERROR `Channel already exists` |
+/// | names a channel that it may not [read](crate::rights::Rights::may) | REQUEST_ERROR `Channel not found`, as if there were none |
+/// | writes or hosts without the right to, hosts what is an account's, or uses an account's name | REQUEST_ERROR `Not allowed` |
 /// | removes a channel that another hosts | REQUEST_ERROR `Not the channel's host` |
 /// | hosts or removes a channel without address rights | REQUEST_ERROR `Not allowed` |
 /// | joins what it has joined; leaves what it has not | REQUEST_ERROR `Already joined`; `Not joined` |
 /// | lists, hosts, names or joins more than the [`HubLimits`] allow, or says more in a channel | REQUEST_ERROR `Limit reached` |
 /// | asks for the server's connections or to end one, and is not the operator | REQUEST_ERROR `Not allowed` |
+/// | gives credentials that are not right | REQUEST_ERROR `Authentication failed` |
+/// | authenticates again; more often than is allowed | REQUEST_ERROR `Already authenticated`; `Too many attempts` |
+/// | sends another message under a `client_message_id` | REQUEST_ERROR `Message id reused` |
+/// | deletes in a channel that another hosts, or the record of a deletion | REQUEST_ERROR `Not allowed` |
+/// | deletes a message that is not kept | REQUEST_ERROR `Message not found` |
 /// | ends a connection that is not open | REQUEST_ERROR `Connection not found` |
 /// | asks for what the store does not do | SERVER_ERROR `Database connection failed` |
 ///
-/// Two errors answer no request and close a connection that has joined: SERVER_ERROR `Channel removed` after a channel
-/// was removed, and `Slow consumer` when the messages to push next cannot be read or were dropped.
+/// Three errors answer no request and close a connection: SERVER_ERROR `Channel removed` after a channel that it has
+/// joined was removed, `Slow consumer` when the messages to push next cannot be read or were dropped, and `Access revoked`
+/// when its account has changed, or it may no longer read what it has joined.
 ///
 /// Give it all available [connections](Self::connect), [requests](Self::handle_request),
-/// [outcomes](Self::handle_outcome) and [pages](Self::handle_page); then poll [effects](Self::poll_effect) until there
+/// [outcomes](Self::handle_outcome), [pages](Self::handle_page) and [results](Self::handle_verified); then poll [effects](Self::poll_effect) until there
 /// is none. A commit is assembled when no other effect is left, so requests that arrived meanwhile share it.
 ///
 /// - **Order of effects.** A request is decided when the outcomes of all earlier requests of its connection are known.
@@ -178,6 +215,14 @@ impl Default for HubLimits {
 /// - **Delivered means durable.** LIST, HISTORY, JOIN and pushes show committed state only. Only one store command is
 ///   outstanding, so an id is assigned when the outcome of all earlier ones is known, and a failed commit leaves no
 ///   gap.
+/// - **A repeated MESSAGE is stored once.** One with the `client_message_id` of a stored message of its sender in its
+///   channel gets that message's answer, also after a restart, after a failed commit and when the message is dropped,
+///   for as long as [`HubLimits`] say. It is decided where ids are given.
+/// - **Authentication.** Credentials leave as an [`Effect::Verify`], of which no more are open than can be verified in
+///   two seconds. Later requests of the connection wait for the result, and are decided as the account's.
+/// - **A deleted message is shown no more.** DELETE stores two things in one commit: what is left of the message, and
+///   its record, which takes the next id. Its message is read before it is decided, and DELETEs of one message are
+///   decided one after another. A page that was read before the commit and comes after it is read again.
 /// - **After a failed commit** its requests are answered SERVER_ERROR, and the stored state of its names is read back
 ///   before the next commit.
 /// - **No message to a removed channel.** While a move or removal of a channel is pending, MESSAGEs to it wait and are
@@ -200,6 +245,8 @@ pub struct Hub {
     directory: Directory,
     /// A log for each known name.
     logs: BTreeMap<ChannelName, Log>,
+    /// The accounts that names belong to.
+    owners: Owners,
     /// Names whose stored state is damaged. They are not in `logs`.
     damaged: BTreeSet<ChannelName>,
     /// The moment of the start.
@@ -210,9 +257,11 @@ pub struct Hub {
     turns: Turns,
     /// The names that the current commit changes, and the connections waiting for them.
     changes: Changes,
+    /// The keys of stored messages. They change with stored state only.
+    sends: RecentSends,
     /// Connections whose next request may be answered without storing anything.
     runnable: VecDeque<ConnectionId>,
-    /// The number of their requests examined since the last store command.
+    /// The number of their requests, and of channels for CHANNELS, examined since the last store command.
     looked_at: usize,
     leases: EndedLeases,
     /// Locations that are no longer local. The subscriptions of their channels are closed once no store command is
@@ -220,6 +269,10 @@ pub struct Hub {
     lost: Vec<Location>,
     storage: Storage,
     reads: Reads,
+    attempts: Attempts,
+    verifications: Verifications,
+    /// The DELETEs that are being decided.
+    deletions: Deletions,
     effects: Effects,
     counters: Counters,
     /// The closing of all connections, once the server stops.
@@ -235,19 +288,25 @@ struct Log {
     /// The id of the oldest message that is kept.
     first_id: u64,
     last_timestamp: Timestamp,
+    /// The bytes of the texts that were stored since the start.
+    stored_bytes: u64,
     /// The time at which it is dropped, if it is neither listed nor keeps a message.
     drop_at: Option<Time>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { last_id: 0, first_id: 1, last_timestamp: Timestamp::default(), drop_at: None }
+        Self { last_id: 0, first_id: 1, last_timestamp: Timestamp::default(), stored_bytes: 0, drop_at: None }
     }
 }
 
 #[derive(Debug)]
 struct Connection {
     peer: Peer,
+    /// The address that it came from, by which attempts to authenticate are limited.
+    address: Option<IpAddr>,
+    /// The account that it has authenticated as.
+    account: Option<AccountName>,
     /// The listener that accepted it; `None` for the operator's.
     listener: Option<ListenerId>,
     /// The time at which it was accepted.
@@ -265,8 +324,12 @@ struct Connection {
     /// The name that it has waited for. The next connection in line for that name waits until this one's request is
     /// decided.
     awaited: Option<ChannelName>,
+    /// Whether its rights have changed, so that it is being ended and nothing more is carried out for it.
+    is_revoked: bool,
     /// Whether its last HELLO asked for notices.
     notices: bool,
+    /// Whether it has sent HELLO.
+    said_hello: bool,
     /// Whether it is closed, so that its answers are dropped.
     closed: bool,
 }
@@ -280,6 +343,8 @@ enum Place {
     Runnable,
     /// In [`Hub::turns`], or for a name of [`Hub::changes`].
     ToBeStored,
+    /// In [`Hub::deletions`]: its message is read, or another DELETE of it comes first.
+    LookingUp,
 }
 
 /// Ended leases. Their channels are removed from the list a few at a time.
@@ -313,24 +378,31 @@ impl Hub {
             directory: Directory::new(limits.max_past_lists),
             limits,
             logs: BTreeMap::new(),
+            owners: Owners::default(),
             damaged: BTreeSet::new(),
             origin: now,
             connections: BTreeMap::new(),
             joins: Joins::default(),
             turns: Turns::default(),
             changes: Changes::default(),
+            sends: RecentSends::default(),
             runnable: VecDeque::new(),
             looked_at: 0,
             leases: EndedLeases::default(),
             lost: Vec::new(),
             storage: Storage::Idle,
             reads: Reads::default(),
+            attempts: Attempts::default(),
+            verifications: Verifications::default(),
+            deletions: Deletions::default(),
             effects: Effects::default(),
             counters: Counters::default(),
             drain: None,
             is_stopped: false,
         };
         hub.restore(stored, now.time);
+        // Keys that were evicted before the start are not counted again.
+        hub.counters = Counters::default();
         hub
     }
 
@@ -384,8 +456,14 @@ impl Hub {
             Peer::Address(ip) => Peer::Address(canonical(ip)),
             Peer::NoAddressRights | Peer::Operator => peer,
         };
+        let address = match peer {
+            Peer::Address(ip) => Some(ip),
+            Peer::NoAddressRights | Peer::Operator => None,
+        };
         place.insert(Connection {
             peer,
+            address,
+            account: None,
             listener,
             since: now,
             storing: 0,
@@ -395,7 +473,9 @@ impl Hub {
             place: Place::None,
             last_turn_end: TurnEnd::default(),
             awaited: None,
+            is_revoked: false,
             notices: false,
+            said_hello: false,
             closed: false,
         });
         if self.drain.is_some() {
@@ -428,6 +508,7 @@ impl Hub {
                 self.counters.answered_elsewhere(request.command());
                 if let (Request::Hello { notices }, Some(connection)) = (request, self.connections.get_mut(&id)) {
                     connection.notices = notices;
+                    connection.said_hello = true;
                 }
             }
             ServerEvent::Refused { .. } | ServerEvent::Withdrawn => {}
@@ -456,9 +537,16 @@ impl Hub {
         if self.is_stopped {
             return Ok(());
         }
-        let first = connection.pending.is_empty();
-        connection.pending.push_back(PendingRequest { ticket, request, at });
-        if first {
+        let is_first = connection.pending.is_empty();
+        let said_hello = connection.said_hello;
+        let pending = PendingRequest { ticket, request, at, said_hello };
+        let is_page = pending.is_page();
+        connection.pending.push_back(pending);
+        if is_first && is_page && connection.storing == 0 {
+            // Many that come at one time take turns with the requests of others.
+            connection.place = Place::Runnable;
+            self.runnable.push_back(id);
+        } else if is_first {
             self.advance(id);
         }
         Ok(())
@@ -495,7 +583,8 @@ impl Hub {
         if !self.joins.is_clean() {
             return Some(Time::default());
         }
-        [self.lease_timeout(), self.drain.as_ref().and_then(Drain::next_at)].into_iter().flatten().min()
+        let drain = self.drain.as_ref().and_then(Drain::next_at);
+        [self.lease_timeout(), drain, self.joins.next_notice()].into_iter().flatten().min()
     }
 
     fn lease_timeout(&self) -> Option<Time> {
@@ -508,11 +597,14 @@ impl Hub {
         }
     }
 
-    /// Ends leases, closes the connections whose turn it is in a [drain](Self::drain), and cleans up a bounded part of
-    /// what was left to be. Early calls do nothing.
+    /// Ends leases, closes the connections whose turn it is in a [drain](Self::drain), sends notices of presence, and cleans
+    /// up a bounded part of what was left to be. Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Time) {
         self.joins.clean_up_some();
         self.close_drained(now);
+        let connections = &self.connections;
+        let wants = |id| connections.get(&id).is_some_and(|connection| connection.notices && !connection.closed);
+        self.joins.notify(now, wants, &mut self.effects);
         self.leases.by = now;
         let due = |end: Time| end <= now && self.leases.not_before <= now;
         if !self.is_stopped && !self.leases.has_turn && self.directory.next_end().is_some_and(due) {
@@ -521,7 +613,7 @@ impl Hub {
     }
 
     /// Drops all pending requests without an answer, and every one that comes from now on; no lease ends any more. The
-    /// requests of the commit that is with the store are still answered, and so are the reads. For a server that stops
+    /// requests of the commit that is with the store are still answered, and so are the reads. Verifications are dropped. For a server that stops
     /// and has waited long enough: afterwards nothing but the store's current command keeps it from being
     /// [idle](Self::is_idle).
     pub fn stop(&mut self) {
@@ -530,8 +622,9 @@ impl Hub {
         self.runnable.clear();
         self.leases.has_turn = false;
         drop(self.changes.take_waiting());
-        let histories = self.reads.drop_waiting();
-        for id in histories {
+        self.deletions = Deletions::default();
+        let waiting = self.reads.drop_waiting().into_iter().chain(self.verifications.drop_all());
+        for id in waiting {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.storing -= 1;
             }
@@ -607,26 +700,27 @@ impl Hub {
         counters.channels_here = self.directory.local_count();
         counters.channels_elsewhere = self.directory.len() - counters.channels_here;
         counters.joins = self.joins.len();
+        counters.send_keys = self.sends.len();
         counters
     }
 
     /// Returns the number of LISTs that were answered, by the hub or [at once](crate::endpoint::Server::list_at_once).
     #[must_use]
     pub fn lists_answered(&self) -> usize {
-        self.directory.listed.answers()
+        self.directory.lists.answers()
     }
 
-    /// Returns the number of bytes that the encoded list holds, and of those that only its past versions do.
+    /// Returns the number of bytes that the encoded lists hold, and of those that only their past versions do.
     #[must_use]
     pub fn list_memory(&self) -> (usize, usize) {
-        self.directory.listed.held()
+        self.directory.lists.held()
     }
 
-    /// Returns whether nothing waits for the store.
+    /// Returns whether nothing waits for the store or for a verification.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let resting = matches!(self.storage, Storage::Idle | Storage::Stale(_));
-        resting && !self.has_pending() && self.reads.is_empty()
+        resting && !self.has_pending() && self.reads.is_empty() && self.verifications.is_empty()
     }
 
     /// Reads the next page for a connection, if one is due.

@@ -49,21 +49,28 @@ impl Hub {
 
     /// Drops a name.
     pub(super) fn drop_name(&mut self, channel_name: &ChannelName) {
+        self.owners.set(channel_name, None);
         if let Some(at) = self.logs.remove(channel_name).and_then(|log| log.drop_at) {
             self.directory.remove_end(channel_name, at);
         }
     }
 
-    /// Has a name dropped later if it is neither listed nor keeps a message; at once if it never had any.
+    /// Returns the time after which a name is dropped that is neither listed nor keeps a message. It outlives the keys of
+    /// its messages: its ids start again, and no key may then mean an id of another message.
+    pub(super) fn drop_names_after(&self) -> Duration {
+        self.limits.drop_names_after.max(self.limits.retry_window)
+    }
+
+    /// Has a name dropped later if it is neither listed nor an account's and keeps no message; at once if it never had any.
     pub(super) fn idle(&mut self, channel_name: &ChannelName, now: Time) {
         let Some(log) = self.logs.get(channel_name) else { return };
-        if self.directory.has(channel_name) || log.first_id <= log.last_id {
+        if self.directory.has(channel_name) || log.first_id <= log.last_id || self.owners.of(channel_name).is_some() {
             return;
         }
         if log.last_id == 0 {
             self.logs.remove(channel_name);
         } else {
-            self.keep_idle(channel_name, now.after(self.limits.drop_names_after));
+            self.keep_idle(channel_name, now.after(self.drop_names_after()));
         }
     }
 

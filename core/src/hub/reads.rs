@@ -4,11 +4,13 @@ use alloc::{
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
+use core::ops::RangeInclusive;
 
 use super::{ConnectionId, Effect, Found, Hub, Page, Query, refusal, storage};
 use crate::{
     Time,
     endpoint::{Misuse, Ticket},
+    rights::Action,
     wire::{ChannelName, Command, HistoryRange, MAX_HISTORY},
 };
 
@@ -25,18 +27,29 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReadId(u64);
 
-/// The reads whose pages have not come. A connection has one HISTORY and one page of a replay at most; those of either
-/// kind have their turn in the order asked, and the kinds take turns, so that no crowd that asks for HISTORY keeps
-/// readers from their next page.
+/// The reads whose pages have not come. A connection has one HISTORY, or one DELETE whose message is read, and one page
+/// of a replay at most. The reads for requests have their turn in the order asked, and so have those for replays; the
+/// two kinds take turns, so that no crowd that asks for HISTORY keeps readers from their next page.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     /// With the store.
-    open: BTreeMap<ReadId, Purpose>,
-    histories: VecDeque<Purpose>,
+    open: BTreeMap<ReadId, Open>,
+    /// Those for HISTORYs and DELETEs.
+    requests: VecDeque<Purpose>,
     replays: VecDeque<Purpose>,
-    /// Whether it is the turn of the HISTORYs.
-    histories_next: bool,
+    /// Whether it is the turn of the requests.
+    requests_next: bool,
     next: u64,
+}
+
+/// A read that is with the store.
+#[derive(Debug)]
+struct Open {
+    purpose: Purpose,
+    /// The ids of the messages that it may give.
+    ids: RangeInclusive<u64>,
+    /// Whether it may give the text of a message that was deleted since it began.
+    is_outdated: bool,
 }
 
 #[derive(Debug)]
@@ -55,19 +68,34 @@ enum Purpose {
         channel_name: ChannelName,
         after: u64,
     },
+    /// To decide a DELETE.
+    LookUp {
+        connection: ConnectionId,
+        target: (ChannelName, u64),
+    },
 }
 
 impl Purpose {
     const fn connection(&self) -> ConnectionId {
         match self {
-            Self::History { connection, .. } | Self::Replay { connection, .. } => *connection,
+            Self::History { connection, .. } | Self::Replay { connection, .. } | Self::LookUp { connection, .. } => {
+                *connection
+            }
+        }
+    }
+
+    const fn channel_name(&self) -> &ChannelName {
+        match self {
+            Self::History { channel_name, .. }
+            | Self::Replay { channel_name, .. }
+            | Self::LookUp { target: (channel_name, _), .. } => channel_name,
         }
     }
 }
 
 impl Reads {
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.histories.is_empty() && self.replays.is_empty()
+        self.open.is_empty() && self.requests.is_empty() && self.replays.is_empty()
     }
 
     /// Adds the read of a page that a connection is pushed next.
@@ -85,13 +113,39 @@ impl Reads {
         range: HistoryRange,
         limit: u16,
     ) {
-        self.histories.push_back(Purpose::History { connection, ticket, since, channel_name, range, limit });
+        self.requests.push_back(Purpose::History { connection, ticket, since, channel_name, range, limit });
+    }
+
+    /// Adds the read of the message that a connection's DELETE is of.
+    pub(super) fn look_up(&mut self, connection: ConnectionId, target: (ChannelName, u64)) {
+        self.requests.push_back(Purpose::LookUp { connection, target });
+    }
+
+    /// Notes that a message was deleted: the reads that may give its text are repeated.
+    pub(super) fn outdate(&mut self, channel_name: &ChannelName, id: u64) {
+        for read in self.open.values_mut() {
+            read.is_outdated |= read.purpose.channel_name() == channel_name && read.ids.contains(&id);
+        }
+    }
+
+    /// Takes a read whose page has come; `None` in it if it is to be repeated.
+    fn close(&mut self, read: ReadId) -> Option<Option<Purpose>> {
+        let Open { purpose, is_outdated, .. } = self.open.remove(&read)?;
+        if !is_outdated {
+            return Some(Some(purpose));
+        }
+        match purpose {
+            Purpose::Replay { .. } => self.replays.push_front(purpose),
+            Purpose::History { .. } | Purpose::LookUp { .. } => self.requests.push_front(purpose),
+        }
+        Some(None)
     }
 
     /// Drops what the store was not asked for yet. Returns the connections of the HISTORYs.
     pub(super) fn drop_waiting(&mut self) -> Vec<ConnectionId> {
         self.replays.clear();
-        self.histories.drain(..).map(|purpose| purpose.connection()).collect()
+        let histories = self.requests.drain(..).filter(|purpose| matches!(purpose, Purpose::History { .. }));
+        histories.map(|purpose| purpose.connection()).collect()
     }
 
     /// Takes the next read, if the store is to have more.
@@ -99,18 +153,26 @@ impl Reads {
         if self.open.len() >= AT_ONCE {
             return None;
         }
-        self.histories_next = !self.histories_next;
-        let (first, then) = match self.histories_next {
-            true => (&mut self.histories, &mut self.replays),
-            false => (&mut self.replays, &mut self.histories),
+        self.requests_next = !self.requests_next;
+        let (first, then) = match self.requests_next {
+            true => (&mut self.requests, &mut self.replays),
+            false => (&mut self.replays, &mut self.requests),
         };
         first.pop_front().or_else(|| then.pop_front())
     }
 
-    fn open(&mut self, purpose: Purpose) -> ReadId {
+    fn open(&mut self, purpose: Purpose, query: &Query) -> ReadId {
         let id = ReadId(self.next);
         self.next += 1;
-        self.open.insert(id, purpose);
+        let limit = query.limit as u64;
+        let ids = match query.range {
+            // Where the next ones are kept no more, later ones are read; the other purposes do not take those.
+            HistoryRange::After(id) if matches!(purpose, Purpose::History { .. }) => id + 1..=u64::MAX,
+            HistoryRange::After(id) => id + 1..=id.saturating_add(limit),
+            HistoryRange::Before(id) => id.saturating_sub(limit)..=id - 1,
+            HistoryRange::Last => 0..=u64::MAX,
+        };
+        self.open.insert(id, Open { purpose, ids, is_outdated: false });
         id
     }
 }
@@ -122,11 +184,14 @@ impl Hub {
     ///
     /// [`Misuse::UnexpectedOutcome`] if it was not asked for.
     pub fn handle_page(&mut self, read: ReadId, page: Page) -> Result<(), Misuse> {
-        match (self.reads.open.remove(&read).ok_or(Misuse::UnexpectedOutcome)?, page) {
-            (Purpose::History { connection, ticket, since, .. }, page) => {
+        let Some(purpose) = self.reads.close(read).ok_or(Misuse::UnexpectedOutcome)? else { return Ok(()) };
+        match (purpose, page) {
+            (Purpose::History { connection, ticket, since, channel_name, .. }, page) => {
                 let reply = match page {
+                    // Its rights may have been taken away since it asked.
+                    _ if !self.may(connection, Action::Read, &channel_name) => refusal::not_found(&channel_name).into(),
                     Some(Found::History(reply)) => reply,
-                    Some(Found::Replay(_)) | None => refusal::not_read().into(),
+                    Some(Found::Replay(_) | Found::Message(_)) | None => refusal::not_read().into(),
                 };
                 // Pages come between two calls of `handle_timeout`, which gave the time.
                 self.counters.waited(Command::History, self.leases.by.since(since));
@@ -141,10 +206,17 @@ impl Hub {
                         replay.pushes.truncate(usize::try_from(known).unwrap_or(usize::MAX));
                         Some(replay)
                     }
-                    Some(Found::History(_)) | None => None,
+                    Some(Found::History(_) | Found::Message(_)) | None => None,
                 };
                 self.joins.send_page(connection, &channel_name, after, replay, last_id, &mut self.effects);
                 self.feed(connection);
+            }
+            (Purpose::LookUp { connection, target }, page) => {
+                let found = match page {
+                    Some(Found::Message(found)) => Some(found),
+                    Some(Found::History(_) | Found::Replay(_)) | None => None,
+                };
+                self.looked_up(connection, &target, found);
             }
         }
         Ok(())
@@ -154,9 +226,11 @@ impl Hub {
     pub(super) fn start_reads(&mut self) {
         while let Some(purpose) = self.reads.take() {
             let connection = self.connections.get(&purpose.connection());
-            if connection.is_some_and(|connection| !connection.closed) {
+            let is_open = connection.is_some_and(|connection| !connection.closed);
+            // The DELETE of a closed connection is carried out.
+            if is_open || matches!(purpose, Purpose::LookUp { .. }) {
                 let query = self.query(&purpose);
-                let read = self.reads.open(purpose);
+                let read = self.reads.open(purpose, &query);
                 self.effects.add(Effect::Read(read, query));
             } else if let Purpose::History { connection, ticket, .. } = purpose {
                 // Nobody hears the answer.
@@ -187,6 +261,13 @@ impl Hub {
                 limit: REPLAY_MESSAGES,
                 max_bytes: REPLAY_BYTES,
                 purpose: storage::Purpose::Replay,
+            },
+            Purpose::LookUp { target: (channel_name, id), .. } => Query {
+                channel_name: channel_name.clone(),
+                range: HistoryRange::After(id - 1),
+                limit: 1,
+                max_bytes: 1,
+                purpose: storage::Purpose::LookUp { id: *id },
             },
         }
     }

@@ -3,7 +3,7 @@
 use alloc::format;
 use core::fmt::Display;
 
-use crate::wire::{Address, ErrorResponse, PayloadFault, PayloadFaultKind};
+use crate::wire::{AccountName, Address, ErrorResponse, PayloadFault, PayloadFaultKind};
 
 pub(super) fn not_found(channel_name: &str) -> ErrorResponse {
     ErrorResponse::request("Channel not found", format!("The requested channel '{channel_name}' does not exist"))
@@ -42,12 +42,51 @@ pub(super) fn too_many_channels_of_address(limit: usize) -> ErrorResponse {
     ErrorResponse::request("Limit reached", format!("An address may host at most {limit} channels"))
 }
 
+pub(super) fn too_many_names_of_account(limit: usize) -> ErrorResponse {
+    ErrorResponse::request("Limit reached", format!("An account may own at most {limit} channels"))
+}
+
 pub(super) fn too_many_names(limit: usize) -> ErrorResponse {
     ErrorResponse::request("Limit reached", format!("A server knows at most {limit} names"))
 }
 
 pub(super) fn no_more_ids(channel_name: &str, limit: u64) -> ErrorResponse {
     ErrorResponse::request("Limit reached", format!("The channel '{channel_name}' has had {limit} messages"))
+}
+
+pub(super) fn message_id_reused() -> ErrorResponse {
+    ErrorResponse::request("Message id reused", "This client_message_id belongs to another message")
+}
+
+pub(super) fn not_authenticated() -> ErrorResponse {
+    ErrorResponse::request("Authentication failed", "Unknown account, or wrong password or token")
+}
+
+pub(super) fn already_authenticated(account: &AccountName) -> ErrorResponse {
+    let details = format!("This connection is authenticated as '{account}'");
+    ErrorResponse::request("Already authenticated", details)
+}
+
+/// Returns the answer to an attempt that is not allowed for so many seconds; `says_when` to a client that can read it.
+pub(super) fn too_many_attempts(seconds: u32, says_when: bool) -> ErrorResponse {
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    let error = ErrorResponse::request("Too many attempts", format!("Try again in {seconds} {unit}"));
+    ErrorResponse { retry_after: says_when.then_some(seconds), ..error }
+}
+
+/// The peer may not delete this channel's messages.
+pub(super) fn not_a_moderator(channel_name: &str) -> ErrorResponse {
+    let details = format!("Only the host of '{channel_name}' may delete its messages");
+    ErrorResponse::request("Not allowed", details)
+}
+
+pub(super) fn is_record(channel_name: &str, id: u64) -> ErrorResponse {
+    let details = format!("Message {id} of '{channel_name}' is the record of a deletion, which cannot be deleted");
+    ErrorResponse::request("Not allowed", details)
+}
+
+pub(super) fn no_message(channel_name: &str, id: u64) -> ErrorResponse {
+    ErrorResponse::request("Message not found", format!("The channel '{channel_name}' has no message {id}"))
 }
 
 pub(super) fn operator_only() -> ErrorResponse {
@@ -86,6 +125,25 @@ pub(super) fn no_address_rights() -> ErrorResponse {
     ErrorResponse::request("Not allowed", details)
 }
 
+/// Returns the answer to HOST and UNHOST by rule, whether or not there is such a channel.
+pub(super) fn may_not_host(channel_name: &str) -> ErrorResponse {
+    let details = format!("This connection may not host or remove the channel '{channel_name}'");
+    ErrorResponse::request("Not allowed", details)
+}
+
+pub(super) fn owned(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Not allowed", format!("The channel '{channel_name}' belongs to another account"))
+}
+
+pub(super) fn may_not_write(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Not allowed", format!("This connection may not write to the channel '{channel_name}'"))
+}
+
+pub(super) fn name_of_account(username: &str) -> ErrorResponse {
+    let details = format!("The username '{username}' is an account's, and this connection is not signed in to it");
+    ErrorResponse::request("Not allowed", details)
+}
+
 pub(super) fn already_joined(channel_name: &str) -> ErrorResponse {
     ErrorResponse::request("Already joined", format!("This connection has joined '{channel_name}' already"))
 }
@@ -105,6 +163,24 @@ pub(super) fn beyond_end(last_id: u64) -> ErrorResponse {
 /// Returns the reason for closing a connection whose channel was removed. It answers no request.
 pub(super) fn removed(channel_name: &str) -> ErrorResponse {
     ErrorResponse::server("Channel removed", format!("The channel '{channel_name}' is no longer hosted here"))
+}
+
+/// Returns the reason for closing a connection whose account is another now. It answers no request.
+pub(super) fn account_changed(account: &AccountName) -> ErrorResponse {
+    let details = format!("The account '{account}' has changed; sign in again");
+    ErrorResponse::server(ErrorResponse::ACCESS_REVOKED, details)
+}
+
+/// Returns the reason for closing a connection that may no longer read a channel that it has joined. It answers no
+/// request.
+pub(super) fn no_longer_readable(channel_name: &str) -> ErrorResponse {
+    let details = format!("This connection may no longer read the channel '{channel_name}'");
+    ErrorResponse::server(ErrorResponse::ACCESS_REVOKED, details)
+}
+
+/// Returns the answer to a request that waited when its connection's rights were revoked.
+pub(super) fn revoked() -> ErrorResponse {
+    ErrorResponse::request("Not allowed", "The rights of this connection have changed")
 }
 
 /// Returns the reason for closing a connection whose next page is not kept any more. It answers no request.

@@ -5,17 +5,23 @@ use core::net::IpAddr;
 
 use super::{
     ConnectionId, Effect, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer,
+    access::Asker,
     changes::Changes,
+    deletions::DELETE_BYTES,
     directory::{Directory, Entry, Meant},
+    owners::Owners,
     refusal,
     turns::WRITE_OVERHEAD,
 };
 use crate::{
     Time,
     admission::of_subscriber,
-    endpoint::{Reply, Ticket},
-    hub::ListenerId,
-    wire::{Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Message, Request, Response},
+    endpoint::{Listing, Reply, Ticket},
+    rights::Action,
+    wire::{
+        AccountName, Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Request, Response, StoredMessage,
+        User, Username, who,
+    },
 };
 
 /// The most requests of a connection that are looked at before another connection's.
@@ -27,6 +33,8 @@ pub(super) struct PendingRequest {
     pub(super) ticket: Ticket,
     pub(super) request: Request,
     pub(super) at: Moment,
+    /// Whether the client had sent HELLO before.
+    pub(super) said_hello: bool,
 }
 
 /// A decision on a write, by what is known now.
@@ -35,6 +43,8 @@ pub(super) enum Verdict {
     Store(Change),
     /// It depends on the change of this name that is with the store.
     Wait(ChannelName),
+    /// It depends on what the store has of this message of a channel.
+    LookUp((ChannelName, u64)),
 }
 
 /// A change that is to be stored.
@@ -42,9 +52,16 @@ pub(super) enum Change {
     Put {
         channel: Channel,
         registered_from: Option<IpAddr>,
+        account: Option<AccountName>,
         lease: Option<u32>,
     },
     Remove(ChannelName),
+    /// This message is deleted, and its record stored under this name.
+    Delete {
+        message: StoredMessage,
+        username: Username,
+        account: Option<AccountName>,
+    },
     /// The request's message, in this channel.
     Append(ChannelName),
 }
@@ -58,7 +75,17 @@ impl From<ErrorResponse> for Verdict {
 impl PendingRequest {
     /// Returns whether something may have to be stored for it.
     const fn is_write(&self) -> bool {
-        matches!(self.request, Request::Host(_) | Request::Unhost { .. } | Request::Message(_))
+        matches!(self.request, Request::Host(_) | Request::Unhost { .. } | Request::Message(_) | Request::Delete { .. })
+    }
+
+    /// Returns whether it is decided without anything that is stored.
+    const fn is_independent(&self) -> bool {
+        self.request.is_about_connections() || matches!(self.request, Request::Auth(_))
+    }
+
+    /// Returns whether many channels may be looked at for it.
+    pub(super) const fn is_page(&self) -> bool {
+        matches!(self.request, Request::Channels { .. })
     }
 
     /// Returns its size in a commit, in bytes.
@@ -68,11 +95,15 @@ impl PendingRequest {
                 Request::Message(message) => message.username.len() + message.message_content.len(),
                 Request::Host(Host { channel, .. }) => channel.channel_name.len() + channel.address.host().len(),
                 Request::Unhost { channel_name } => channel_name.len(),
+                Request::Delete { channel_name, .. } => DELETE_BYTES + channel_name.len(),
                 Request::List
                 | Request::Join { .. }
                 | Request::Leave { .. }
                 | Request::History { .. }
                 | Request::Hello { .. }
+                | Request::Auth(_)
+                | Request::Who { .. }
+                | Request::Channels { .. }
                 | Request::Connections { .. }
                 | Request::Disconnect { .. } => 0,
             }
@@ -83,14 +114,17 @@ impl Hub {
     /// Answers the requests of a connection as far as their turn has come and nothing need be stored for them. The next
     /// that something must be stored for is given its turn.
     pub(super) fn advance(&mut self, id: ConnectionId) {
-        for _ in 0..AT_ONCE {
+        for step in 0..AT_ONCE {
             let Some(connection) = self.connections.get(&id) else { return };
             let Some(first) = connection.pending.front() else { return self.remove_if_done(id) };
-            if connection.given_up > 0 {
-                self.give_up(id);
-            } else if !connection.is_in_turn(first) {
+            if !connection.is_in_turn(first) {
                 // It is looked at again when those before it are answered.
                 return;
+            } else if connection.given_up > 0 {
+                self.give_up(id);
+            } else if first.is_page() && step > 0 {
+                // It looks at many channels: the other connections come before.
+                break;
             } else if !first.is_write() {
                 self.respond(id);
             } else {
@@ -99,6 +133,7 @@ impl Hub {
                 match if in_doubt { None } else { self.decide(id) } {
                     Some(Verdict::Answer(reply)) => self.answer_first(id, reply),
                     Some(Verdict::Wait(channel_name)) => return self.wait(id, channel_name),
+                    Some(Verdict::LookUp(target)) => return self.look_up(id, target),
                     Some(Verdict::Store(_)) | None => return self.add_turn(id),
                 }
             }
@@ -123,7 +158,7 @@ impl Hub {
     }
 
     /// Queues a connection for a commit, which decides its next request.
-    fn add_turn(&mut self, id: ConnectionId) {
+    pub(super) fn add_turn(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.place = Place::ToBeStored;
             let bytes = connection.pending.front().map_or(0, PendingRequest::bytes);
@@ -160,6 +195,7 @@ impl Hub {
     pub(super) fn answer_first(&mut self, id: ConnectionId, reply: Reply) {
         if let Some(PendingRequest { ticket, request, .. }) = self.take_first(id) {
             self.answer(id, ticket, request.command(), reply);
+            self.end_if_delete(id, &request);
         }
     }
 
@@ -167,19 +203,25 @@ impl Hub {
     fn give_up(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.given_up -= 1;
-        if connection.pending.front().is_some_and(|first| first.request.is_about_connections()) {
-            // The store is nothing to them.
+        if connection.pending.front().is_some_and(PendingRequest::is_independent) {
             return self.respond(id);
         }
         let Some(PendingRequest { ticket, request, .. }) = connection.pending.pop_front() else { return };
         let command = request.command();
+        self.end_if_delete(id, &request);
         let reply = match request {
-            Request::List => self.directory.list().into(),
+            Request::List => self.list(id).into(),
             Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
-            Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => refusal::not_stored().into(),
+            Request::Who { channel_name } => self.who(id, channel_name).into(),
+            Request::Channels { after, limit, contains } => self.list_page(id, after, limit, contains.as_deref()),
+            Request::Host(_) | Request::Message(_) | Request::Unhost { .. } | Request::Delete { .. } => {
+                refusal::not_stored().into()
+            }
             // These never come so far.
-            Request::Hello { .. } | Request::Connections { .. } | Request::Disconnect { .. } => return,
+            Request::Hello { .. } | Request::Auth(_) | Request::Connections { .. } | Request::Disconnect { .. } => {
+                return;
+            }
         };
         self.answer(id, ticket, command, reply);
     }
@@ -187,12 +229,17 @@ impl Hub {
     /// Answers a connection's first request, for which nothing is stored.
     fn respond(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let (is_closed, is_operator) = (connection.closed, connection.peer == Peer::Operator);
-        let Some(PendingRequest { ticket, request, at }) = connection.pending.pop_front() else { return };
-        if is_closed {
+        let (is_closed, is_revoked) = (connection.closed, connection.is_revoked);
+        let is_operator = connection.peer == Peer::Operator;
+        let Some(PendingRequest { ticket, request, at, said_hello }) = connection.pending.pop_front() else { return };
+        // What a closed connection has sent behind it is carried out as the account's.
+        if is_closed && !matches!(request, Request::Auth(_)) {
             return;
         }
         let command = request.command();
+        if is_revoked {
+            return self.answer(id, ticket, command, refusal::revoked().into());
+        }
         let reply = match request {
             request if request.is_about_connections() && !is_operator => refusal::operator_only().into(),
             Request::Connections { after, limit } => {
@@ -200,14 +247,19 @@ impl Hub {
                 self.counters.answered_elsewhere(command);
                 return self.effects.add(Effect::Describe(id, page));
             }
+            Request::Auth(credentials) => return self.authenticate(id, ticket, credentials, (at.time, said_hello)),
             Request::Disconnect { connection } => self.end_connection(ConnectionId(connection)),
-            Request::List => self.directory.list().into(),
-            Request::Join { channel_name, from } => match self.join(id, channel_name, from) {
-                Ok(response) => response.into(),
-                Err(error) => error.into(),
-            },
+            Request::List => self.list(id).into(),
+            Request::Who { channel_name } => self.who(id, channel_name).into(),
+            Request::Channels { after, limit, contains } => self.list_page(id, after, limit, contains.as_deref()),
+            Request::Join { channel_name, from, username } => {
+                match self.join(id, channel_name, from, username, at.time) {
+                    Ok(response) => response.into(),
+                    Err(error) => error.into(),
+                }
+            }
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
-            Request::History { channel_name, range, limit } => match self.readable(&channel_name) {
+            Request::History { channel_name, range, limit } => match self.readable(id, &channel_name) {
                 Err(error) => error.into(),
                 Ok(_) => {
                     self.wait_for_store(id, false);
@@ -215,55 +267,69 @@ impl Hub {
                 }
             },
             // Writes are decided elsewhere, and a HELLO never comes so far.
-            Request::Host(_) | Request::Message(_) | Request::Unhost { .. } | Request::Hello { .. } => return,
+            Request::Host(_)
+            | Request::Message(_)
+            | Request::Unhost { .. }
+            | Request::Delete { .. }
+            | Request::Hello { .. } => return,
         };
         self.answer(id, ticket, command, reply);
         // A JOIN's first page follows its answer.
         self.feed(id);
     }
 
-    /// Decides a connection's first request, which is a write, by what is known now.
+    /// Decides a connection's first request, which is a write, by what is known now. Rights come first: an answer by what
+    /// exists is only for those who may know.
     pub(super) fn decide(&mut self, id: ConnectionId) -> Option<Verdict> {
         let connection = self.connections.get(&id)?;
-        let PendingRequest { request, at, .. } = connection.pending.front()?;
-        let (directory, changes) = (&mut self.directory, &self.changes);
-        Some(match request {
-            Request::Host(_) | Request::Unhost { .. } if connection.peer == Peer::NoAddressRights => {
-                refusal::no_address_rights().into()
-            }
-            Request::Message(Message { channel_name: Some(channel_name), .. })
-            | Request::Host(Host { channel: Channel { channel_name, .. }, .. })
-            | Request::Unhost { channel_name }
-                if self.damaged.contains(channel_name) =>
-            {
-                refusal::damaged(channel_name).into()
-            }
-            // A message to a channel that is about to go would be stored where nobody who joined hears it.
-            Request::Message(message) => match route(directory, connection.listener, message) {
+        let first = connection.pending.front()?;
+        if connection.is_revoked {
+            return Some(refusal::revoked().into());
+        }
+        if let Request::Delete { channel_name, id: message } = &first.request {
+            return Some(self.decide_delete(id, channel_name, *message));
+        }
+        if let Request::Message(message) = &first.request {
+            let channel_name = message.channel_name.clone();
+            return Some(match self.route(id, channel_name.as_ref()) {
                 Ok(channel_name) if self.damaged.contains(&channel_name) => refusal::damaged(&channel_name).into(),
-                Ok(channel_name) if changes.contains(&channel_name) => Verdict::Wait(channel_name),
+                // A message to a channel that is about to go would be stored where nobody who joined hears it.
+                Ok(channel_name) if self.changes.contains(&channel_name) => Verdict::Wait(channel_name),
                 Ok(channel_name) => Verdict::Store(Change::Append(channel_name)),
                 Err(error) => error.into(),
-            },
-            Request::Host(Host { channel: Channel { channel_name, .. }, .. }) | Request::Unhost { channel_name }
-                if changes.contains(channel_name) =>
-            {
-                Verdict::Wait(channel_name.clone())
+            });
+        }
+        let connection = self.connections.get(&id)?;
+        let PendingRequest { request, at, .. } = connection.pending.front()?;
+        let (Request::Host(Host { channel: Channel { channel_name, .. }, .. }) | Request::Unhost { channel_name }) =
+            request
+        else {
+            return None;
+        };
+        let (directory, changes) = (&mut self.directory, &self.changes);
+        let asker = connection.asker(directory.rights());
+        Some(match request {
+            _ if asker.peer == Peer::NoAddressRights && asker.account.is_none() => refusal::no_address_rights().into(),
+            _ if !directory.rights().may(connection.principal(), Action::Host, channel_name) => {
+                refusal::may_not_host(channel_name).into()
             }
+            _ if self.damaged.contains(channel_name) => refusal::damaged(channel_name).into(),
+            _ if changes.contains(channel_name) => Verdict::Wait(channel_name.clone()),
             Request::Host(host) => {
                 let now = self.leases.by.max(at.time);
-                let known = Known { limits: &self.limits, names: &self.logs, changes, now };
-                decide_host(directory, &known, connection.peer, host, at.time)
+                let known = Known { limits: &self.limits, names: &self.logs, owners: &self.owners, changes, now };
+                decide_host(directory, &known, asker, host, at.time)
             }
-            Request::Unhost { channel_name } => decide_unhost(directory, connection.peer, channel_name),
-            Request::List
-            | Request::Join { .. }
-            | Request::Leave { .. }
-            | Request::History { .. }
-            | Request::Hello { .. }
-            | Request::Connections { .. }
-            | Request::Disconnect { .. } => return None,
+            _ => decide_unhost(directory, asker, channel_name),
         })
+    }
+
+    /// Answers a CHANNELS. The channels that it looks at count as requests do, so that writes do not wait for many of
+    /// them.
+    fn list_page(&mut self, id: ConnectionId, after: u64, limit: u16, contains: Option<&str>) -> Reply {
+        let (page, looked_at) = self.channel_page(id, after, limit, contains);
+        self.looked_at += looked_at;
+        page.into()
     }
 
     pub(super) fn wait_for_store(&mut self, id: ConnectionId, only_messages: bool) {
@@ -273,8 +339,15 @@ impl Hub {
         }
     }
 
-    fn join(&mut self, id: ConnectionId, channel_name: ChannelName, from: JoinFrom) -> Result<Response, ErrorResponse> {
-        let address = self.readable(&channel_name)?.clone();
+    fn join(
+        &mut self,
+        id: ConnectionId,
+        channel_name: ChannelName,
+        from: JoinFrom,
+        username: Option<Username>,
+        at: Time,
+    ) -> Result<Response, ErrorResponse> {
+        let address = self.readable(id, &channel_name)?.clone();
         if self.joins.is_joined(id, &channel_name) {
             return Err(refusal::already_joined(&channel_name));
         }
@@ -288,12 +361,15 @@ impl Hub {
             JoinFrom::Last(count) => (log.last_id + 1).saturating_sub(count.into()),
         };
         let (first_id, last_id) = (wanted.max(log.first_id), log.last_id);
-        self.joins.join(id, &channel_name, &address, first_id, last_id);
+        let user = self.user(id, username)?;
+        // The request may have waited.
+        let now = self.leases.by.max(at);
+        self.joins.join(id, &channel_name, &address, first_id, last_id, user, now);
         Ok(Response::Joined { channel_name, first_id, last_id })
     }
 
     fn leave(&mut self, id: ConnectionId, channel_name: ChannelName) -> Response {
-        if let Err(error) = local_address(&self.directory, &channel_name) {
+        if let Err(error) = self.visible_address(id, &channel_name) {
             return Response::Error(error);
         }
         if !self.joins.is_joined(id, &channel_name) {
@@ -303,12 +379,76 @@ impl Hub {
         Response::Left { channel_name }
     }
 
-    /// Returns the address of the channel of this name, if it lives here and what is stored of it is sound.
-    fn readable(&self, channel_name: &ChannelName) -> Result<&Address, ErrorResponse> {
-        if self.damaged.contains(channel_name) {
+    /// Returns the user that a connection joins as: under the name that it gives, or else under its account's.
+    fn user(&self, id: ConnectionId, username: Option<Username>) -> Result<Option<User>, ErrorResponse> {
+        let Some(connection) = self.connections.get(&id) else { return Ok(None) };
+        if let Some(username) = &username
+            && !self.directory.rights().may_use_name(connection.principal(), username)
+        {
+            return Err(refusal::name_of_account(username));
+        }
+        let account = connection.account.clone();
+        // An account's name can be a user's.
+        let own_name = || account.as_deref().and_then(|name| Username::try_from(name).ok());
+        Ok(username.or_else(own_name).map(|username| User { username, account }))
+    }
+
+    /// Answers a WHO.
+    fn who(&mut self, id: ConnectionId, channel_name: ChannelName) -> Response {
+        if let Err(error) = self.visible_address(id, &channel_name) {
+            return Response::Error(error);
+        }
+        if !self.joins.is_joined(id, &channel_name) {
+            return Response::Error(refusal::not_joined(&channel_name));
+        }
+        let (count, users, complete) = self.joins.who(&channel_name);
+        who(channel_name, count as u64, users, complete)
+    }
+
+    /// Returns the address of the channel of this name, if the connection may read it, it lives here, and what is stored
+    /// of it is sound. To one who may not read it, it does not exist.
+    pub(super) fn readable(&self, id: ConnectionId, channel_name: &ChannelName) -> Result<&Address, ErrorResponse> {
+        if self.damaged.contains(channel_name) && self.may(id, Action::Read, channel_name) {
             return Err(refusal::damaged(channel_name));
         }
+        self.visible_address(id, channel_name)
+    }
+
+    /// Returns the address of the channel of this name, if the connection may read it and it lives here.
+    fn visible_address(&self, id: ConnectionId, channel_name: &ChannelName) -> Result<&Address, ErrorResponse> {
+        if !self.may(id, Action::Read, channel_name) {
+            return Err(refusal::not_found(channel_name));
+        }
         local_address(&self.directory, channel_name)
+    }
+
+    /// Returns the list of the channels that a connection may read.
+    fn list(&mut self, id: ConnectionId) -> Listing {
+        let view = self.view(id);
+        let (listing, cost) = self.directory.list(&view);
+        // A list that is encoded whole counts as so many requests, so that commits have their turn.
+        self.looked_at += cost;
+        listing
+    }
+
+    /// Returns the name of the channel that a message goes to.
+    fn route(&mut self, id: ConnectionId, channel_name: Option<&ChannelName>) -> Result<ChannelName, ErrorResponse> {
+        if let Some(name) = channel_name {
+            return self.readable(id, name).map(|_| name.clone());
+        }
+        let connection = self.connections.get(&id);
+        let Some(listener) = connection.and_then(|connection| connection.listener) else {
+            return Err(refusal::none_here("this connection's address"));
+        };
+        let view = self.view(id);
+        match self.directory.meant_at(listener, &view) {
+            Meant::One(name) => Ok(name),
+            Meant::Several => Err(refusal::several_here()),
+            Meant::None => Err(match self.directory.name_of(listener) {
+                Some(address) => refusal::none_here(address),
+                None => refusal::none_here("this server"),
+            }),
+        }
     }
 }
 
@@ -323,6 +463,7 @@ impl super::Connection {
 struct Known<'a> {
     limits: &'a HubLimits,
     names: &'a BTreeMap<ChannelName, Log>,
+    owners: &'a Owners,
     changes: &'a Changes,
     /// The time of the decision. The request may have come long before.
     now: Time,
@@ -340,10 +481,22 @@ impl Known<'_> {
         (is_new && self.names.len() + new >= max_names).then(|| refusal::too_many_names(max_names))
     }
 
-    /// Returns the answer if this peer may host no channel beyond those that it hosts. `entry` is the channel that it
+    /// Returns the answer if this client may host no channel beyond those that it hosts. `entry` is the channel that it
     /// wants to host, if that is listed.
-    fn refuse_host(&self, directory: &Directory, peer: Peer, entry: Option<&Entry>) -> Option<ErrorResponse> {
-        let Peer::Address(ip) = peer else { return None };
+    fn refuse_host(
+        &self,
+        directory: &Directory,
+        asker: Asker<'_>,
+        channel_name: &ChannelName,
+        entry: Option<&Entry>,
+    ) -> Option<ErrorResponse> {
+        if let Some(account) = asker.account.filter(|_| !asker.is_operator) {
+            let limit = self.limits.max_account_names;
+            let owned = self.owners.count(account) + self.changes.new_names_of(account);
+            let is_new = self.owners.of(channel_name) != Some(account);
+            return (is_new && owned >= limit).then(|| refusal::too_many_names_of_account(limit));
+        }
+        let ip = asker.guest_address()?;
         let host = of_subscriber(ip);
         let HubLimits { max_address_channels, exempt, .. } = self.limits;
         let hosted = directory.hosted_by(host) + self.changes.new_channels_of(host);
@@ -354,60 +507,71 @@ impl Known<'_> {
     }
 }
 
-fn decide_host(directory: &mut Directory, known: &Known<'_>, peer: Peer, host: &Host, now: Time) -> Verdict {
+fn decide_host(directory: &mut Directory, known: &Known<'_>, asker: Asker<'_>, host: &Host, now: Time) -> Verdict {
     let Host { channel, lease } = host;
     let name = &channel.channel_name;
-    let mut registered_from = match peer {
-        Peer::Address(ip) => Some(ip),
-        Peer::NoAddressRights | Peer::Operator => None,
-    };
+    let (mut registered_from, mut account) = (asker.address(), asker.account);
     let mut channel = channel;
     match directory.get(name) {
         Some(entry) if entry.channel.address.same_place(&channel.address) => {
-            let sets_lease = !entry.is_fixed() && entry.is_hosted_by(peer);
-            if !sets_lease || entry.lease.map(|lease| lease.seconds) == *lease {
+            let sets_lease = !entry.is_fixed() && entry.is_hosted_by(asker);
+            let claims = entry.claimed_by(asker);
+            let keeps_lease = !sets_lease || entry.lease.map(|lease| lease.seconds) == *lease;
+            if keeps_lease && claims.is_none() {
                 if sets_lease {
                     directory.renew(name, now);
                 }
                 return Verdict::Answer(Response::Hosted { channel_name: name.clone() }.into());
             }
-            // Only the lease changes: it stays listed as it was registered, and by whom.
+            if claims.is_some()
+                && let Some(error) = known.refuse_host(directory, asker, name, Some(entry))
+            {
+                return error.into();
+            }
+            // Only the lease or the account changes: it stays listed as it was registered, and from where.
             registered_from = entry.registered_from();
+            account = claims.or(entry.account());
             channel = &entry.channel;
         }
         // Channels fixed by the configuration cannot be moved by any peer.
-        Some(entry) if entry.is_fixed() || !entry.is_hosted_by(peer) => {
+        Some(entry) if entry.is_fixed() || !entry.is_hosted_by(asker) => {
             return refusal::already_exists(name, &entry.channel.address).into();
         }
         Some(entry) => {
-            if let Some(error) = known.refuse_host(directory, peer, Some(entry)) {
+            if let Some(error) = known.refuse_host(directory, asker, name, Some(entry)) {
                 return error.into();
             }
+            // An operator moves what is an account's, and it stays the account's.
+            account = entry.account().or(account);
         }
         None => {
+            if known.owners.of(name).is_some_and(|owner| !asker.is_operator && asker.account != Some(owner)) {
+                return refusal::owned(name).into();
+            }
             if let Some(released) = directory.released(name)
                 && released.until > known.now
-                && !released.was_hosted_by(peer)
+                && !released.was_hosted_by(asker)
             {
                 let seconds = released.until.since(known.now).as_millis().div_ceil(1000);
                 return refusal::kept_for_host(name, u64::try_from(seconds).unwrap_or(u64::MAX)).into();
             }
-            let error = known.refuse(directory.len(), name).or_else(|| known.refuse_host(directory, peer, None));
-            if let Some(error) = error {
+            let error = known.refuse(directory.len(), name);
+            if let Some(error) = error.or_else(|| known.refuse_host(directory, asker, name, None)) {
                 return error.into();
             }
         }
     }
-    let change = Change::Put { channel: channel.clone(), registered_from, lease: *lease };
+    let account = account.cloned();
+    let change = Change::Put { channel: channel.clone(), registered_from, account, lease: *lease };
     // It may wait long for its turn, and its lease does not end meanwhile.
     directory.renew(name, now);
     Verdict::Store(change)
 }
 
-fn decide_unhost(directory: &Directory, peer: Peer, channel_name: &ChannelName) -> Verdict {
+fn decide_unhost(directory: &Directory, asker: Asker<'_>, channel_name: &ChannelName) -> Verdict {
     match directory.get(channel_name) {
         None => refusal::not_found(channel_name).into(),
-        Some(entry) if !entry.is_hosted_by(peer) => refusal::not_the_host(channel_name).into(),
+        Some(entry) if !entry.is_hosted_by(asker) => refusal::not_the_host(channel_name).into(),
         Some(_) => Verdict::Store(Change::Remove(channel_name.clone())),
     }
 }
@@ -420,25 +584,5 @@ fn local_address<'a>(directory: &'a Directory, channel_name: &ChannelName) -> Re
             Err(refusal::hosted_elsewhere(channel_name, &entry.channel.address))
         }
         Some(entry) => Ok(&entry.channel.address),
-    }
-}
-
-/// Returns the name of the channel that a message goes to.
-fn route(
-    directory: &mut Directory,
-    listener: Option<ListenerId>,
-    message: &Message,
-) -> Result<ChannelName, ErrorResponse> {
-    if let Some(name) = &message.channel_name {
-        return local_address(directory, name).map(|_| name.clone());
-    }
-    let Some(listener) = listener else { return Err(refusal::none_here("this connection's address")) };
-    match directory.meant_at(listener) {
-        Meant::One(name) => Ok(name),
-        Meant::Several => Err(refusal::several_here()),
-        Meant::None => Err(match directory.name_of(listener) {
-            Some(address) => refusal::none_here(address),
-            None => refusal::none_here("this server"),
-        }),
     }
 }

@@ -3,10 +3,18 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::net::IpAddr;
 
+use super::digest::digest;
 use crate::{
     endpoint::{Pushes, Reply},
-    wire::{Channel, ChannelName, HistoryRange, MAX_HISTORY, StoredMessage, Timestamp, encode_history},
+    wire::{
+        AccountName, Channel, ChannelName, ClientMessageId, HistoryRange, MAX_HISTORY, StoredMessage, Timestamp,
+        Username, encode_history,
+    },
 };
+
+/// The most requests that one commit carries: enough to make the cost of a sync small for each, and few enough that
+/// the first of them does not wait long for the last.
+pub const MAX_COMMIT: usize = 4096;
 
 /// A command to the store. A hub waits for its [`StoreOutcome`] before it gives the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +28,7 @@ pub enum StoreCommand {
 /// One thing to make durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Store this directory entry, replacing one of the same name.
+    /// Store this directory entry, replacing one of the same name. The name belongs to its account from now on, or to none.
     PutChannel(ChannelRecord),
     /// Remove the entry of this name from the directory. Its messages and its last id stay.
     RemoveChannel(ChannelName),
@@ -31,10 +39,32 @@ pub enum Write {
         /// The wall time until which it is kept.
         until: Timestamp,
     },
-    /// Drop the name, which is neither listed nor released and has no messages. Its ids start again at 1.
+    /// Drop the name, which is neither listed nor released and has no messages, with the keys of its messages, all of which
+    /// are past the window. Its ids start again at 1.
     DropName(ChannelName),
     /// Append this message to its channel. Its id is the channel's last plus one.
-    Append(StoredMessage),
+    Append {
+        /// The message.
+        message: StoredMessage,
+        /// The key under which it was sent, which is stored with it; `None` if it has no `client_message_id`.
+        send_key: Option<SendKey>,
+    },
+    /// Delete a message, which is stored and not deleted, unless retention has dropped it: replace it by what is left of
+    /// it. Set the digest of its key to 0, if it has one, at once or when other copies of the text are erased. Append the
+    /// record of the deletion, whose id is the channel's last plus one.
+    Delete {
+        /// What is left of the message.
+        tombstone: StoredMessage,
+        /// The record.
+        record: StoredMessage,
+    },
+}
+
+/// The write of a message that was sent without a `client_message_id`.
+impl From<StoredMessage> for Write {
+    fn from(message: StoredMessage) -> Self {
+        Self::Append { message, send_key: None }
+    }
 }
 
 impl Write {
@@ -46,7 +76,7 @@ impl Write {
             Self::RemoveChannel(channel_name)
             | Self::ReleaseChannel { channel_name, .. }
             | Self::DropName(channel_name) => channel_name,
-            Self::Append(message) => &message.channel_name,
+            Self::Append { message, .. } | Self::Delete { record: message, .. } => &message.channel_name,
         }
     }
 }
@@ -58,6 +88,8 @@ pub struct ChannelRecord {
     pub channel: Channel,
     /// The address of the client whose HOST registered it; `None` for the operator.
     pub registered_from: Option<IpAddr>,
+    /// The account that hosts it, to which the name belongs; `None` for a guest's or the operator's.
+    pub account: Option<AccountName>,
     /// Its position in the order of creation: a channel created later has a greater one.
     pub position: u64,
     /// The seconds for which it stays without another HOST; `None` for until UNHOST.
@@ -77,7 +109,46 @@ pub struct ChannelLog {
     pub last_timestamp: Timestamp,
     /// The wall time at which the name was last taken off the list, or a message of it dropped.
     pub since: Timestamp,
+    /// The account that the name belongs to: that of the last [`PutChannel`](Write::PutChannel).
+    pub account: Option<AccountName>,
 }
+
+/// A stored message's key: with its channel, it says which message a repeated MESSAGE repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendKey {
+    /// The sender.
+    pub sender: Sender,
+    /// The sender's id of the message.
+    pub client_message_id: ClientMessageId,
+    /// The [`digest`](Self::digest) of the message; 0 once it is deleted.
+    pub digest: u64,
+}
+
+/// The key of a message that was sent with one, and what its answer said. It outlives the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendRecord {
+    /// The name of the message's channel.
+    pub channel_name: ChannelName,
+    /// The message's number in the channel.
+    pub id: u64,
+    /// The message's time.
+    pub timestamp: Timestamp,
+    /// The key.
+    pub key: SendKey,
+}
+
+impl SendRecord {
+    /// Returns the record of a message that is stored with this key.
+    #[must_use]
+    pub fn new(message: &StoredMessage, key: SendKey) -> Self {
+        Self { channel_name: message.channel_name.clone(), id: message.id, timestamp: message.timestamp, key }
+    }
+}
+
+/// A sender of messages, as its ids are kept apart from those of others: `guest:` and the username, or `account:` and the
+/// account's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sender(Arc<str>);
 
 /// An entry that is not on the list: its lease has ended, and it is kept for its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +166,48 @@ pub struct Snapshot {
     pub channels: Vec<ChannelRecord>,
     /// Channels that are kept for their hosts.
     pub released: Vec<ReleasedChannel>,
-    /// The log of each name that ever had a message.
+    /// The log of each name that ever had a message, or belongs to an account.
     pub logs: Vec<ChannelLog>,
+    /// The keys of stored messages, in the order of their commits. For a hub that starts: all that are stored; where a
+    /// store has dropped some, these are the first of all. For a [`Load`](StoreCommand::Load): those of the requested names
+    /// among the last [`MAX_COMMIT`] that are stored, since a commit has no more and the hub knows all others.
+    pub sends: Vec<SendRecord>,
     /// Names that cannot be used. They appear nowhere else in the snapshot.
     pub damaged: Vec<DamagedName>,
+}
+
+impl SendKey {
+    /// Returns the digest by which two messages under one id are told apart. It is never 0.
+    #[must_use]
+    pub fn digest(username: &Username, message_content: &str) -> u64 {
+        digest(&[username, message_content]).max(1)
+    }
+}
+
+impl Sender {
+    /// Returns the sender of a guest's messages under this username.
+    #[must_use]
+    pub fn guest(username: &Username) -> Self {
+        Self(["guest:", username].concat().into())
+    }
+
+    /// Returns the sender of an account's messages, under whichever username.
+    #[must_use]
+    pub fn account(account: &AccountName) -> Self {
+        Self(["account:", account].concat().into())
+    }
+
+    /// Returns a sender from its text, as it was stored.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the text that is stored for it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A name whose stored state is damaged. No request on it is carried out, and its stored state is not overwritten.
@@ -151,6 +260,11 @@ pub enum Purpose {
     },
     /// To push them.
     Replay,
+    /// To decide a DELETE of this message.
+    LookUp {
+        /// Its id.
+        id: u64,
+    },
 }
 
 /// The encoded result of a [`Query`]; `None` if reading failed.
@@ -163,6 +277,8 @@ pub enum Found {
     History(Reply),
     /// A page to push.
     Replay(Replay),
+    /// A message, if the store has it.
+    Message(Option<StoredMessage>),
 }
 
 /// Messages to push, with the id of the first. Ids are dense.
@@ -188,6 +304,7 @@ impl Query {
                 let first_id = messages.first().map_or(0, |message| message.id);
                 Found::Replay(Replay { first_id, pushes: Pushes::encode(&messages) })
             }
+            Purpose::LookUp { id } => Found::Message(messages.into_iter().find(|message| message.id == id)),
         }
     }
 }

@@ -9,7 +9,7 @@
 use alloc::{borrow::Cow, format, string::String, vec::Vec};
 
 use super::{
-    Status, encode,
+    Credentials, Status, encode,
     fields::{DETAILS, ERROR, FAILED, RETRY_AFTER},
     payload::{Members, PayloadFault},
 };
@@ -39,6 +39,9 @@ pub enum Blame {
     Server,
 }
 
+/// The name of the error for plain text where TLS is required.
+const ENCRYPTION_REQUIRED: &str = "Encryption required";
+
 /// The names of all errors, in the order of the protocol's table.
 const ERROR_NAMES: &[&str] = &[
     "Malformed command",
@@ -56,22 +59,30 @@ const ERROR_NAMES: &[&str] = &[
     "Not joined",
     "Limit reached",
     "Connection not found",
+    "Message id reused",
+    "Authentication failed",
+    "Already authenticated",
+    "Too many attempts",
+    ENCRYPTION_REQUIRED,
+    "Message not found",
     "Database connection failed",
     "Slow consumer",
     "Channel removed",
     "Disconnected",
+    ErrorResponse::ACCESS_REVOKED,
     "Server busy",
     ErrorResponse::SERVER_STOPPING,
 ];
 
 /// Errors that answer no request, but give the reason for closing.
-const CLOSING: [&str; 6] = [
+const CLOSING: [&str; 7] = [
     "Slow consumer",
     "Server busy",
     ErrorResponse::SERVER_STOPPING,
     "Request timed out",
     "Channel removed",
     "Disconnected",
+    ErrorResponse::ACCESS_REVOKED,
 ];
 
 impl ErrorResponse {
@@ -81,6 +92,9 @@ impl ErrorResponse {
     /// The name of the error by which a server says that it stops. A request that is unanswered before it was not
     /// carried out.
     pub const SERVER_STOPPING: &'static str = "Server stopping";
+
+    /// The name of the error by which a server says that a connection's rights have changed.
+    pub const ACCESS_REVOKED: &'static str = "Access revoked";
 
     /// Makes a REQUEST_ERROR.
     #[must_use]
@@ -101,6 +115,22 @@ impl ErrorResponse {
         let unit = if retry_after == 1 { "second" } else { "seconds" };
         let details = format!("The server stops; come back in {retry_after} {unit}");
         Self { retry_after: Some(retry_after), ..Self::server(Self::SERVER_STOPPING, details) }
+    }
+
+    /// Makes the answer to plain text from a client where TLS is required. The connection is closed.
+    #[must_use]
+    pub fn encryption_required() -> Self {
+        Self::request(ENCRYPTION_REQUIRED, "Only TLS is accepted here, and this connection began with plain text")
+    }
+
+    /// Makes the answer to credentials that came over plain text. The connection goes on.
+    #[must_use]
+    pub fn credentials_not_encrypted(credentials: &Credentials) -> Self {
+        let details = match credentials {
+            Credentials::Password { .. } => "A password is accepted over TLS only",
+            Credentials::Token(_) => "A token is accepted over TLS only",
+        };
+        Self::request(ENCRYPTION_REQUIRED, details)
     }
 
     /// Returns the status that it begins with.

@@ -40,6 +40,9 @@ pub struct Fault {
     pub(crate) noun: &'static str,
 }
 
+/// The first byte of a TLS handshake, with which no start line begins.
+pub const TLS_HANDSHAKE: u8 = 0x16;
+
 /// A kind of fault. Offsets count from the payload's first byte, or the command's, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -170,6 +173,9 @@ impl Fault {
                 Some(name) => format!("Unknown {noun} '{}' (case matters: {name})", self.start_line),
                 None => format!("Unknown {noun} '{}'", self.start_line),
             },
+            FaultKind::BadByte { byte: TLS_HANDSHAKE, offset: 0 } => {
+                format!("A {noun} must come first, found the beginning of a TLS handshake; TLS is off here")
+            }
             FaultKind::BadByte { byte, offset } => format!(
                 "A {noun} is 1 to {MAX_START_LINE} letters or underscores and then \\r\\n, found {} at byte {offset}",
                 Byte(byte)

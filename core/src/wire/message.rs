@@ -2,14 +2,15 @@
 
 #![expect(clippy::exhaustive_structs, reason = "callers build these values, and the protocol fixes their fields")]
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 
 use super::{
-    Address, ChannelName, Status, Timestamp, Username, encode,
+    AccountName, Address, ChannelName, ClientMessageId, Status, Timestamp, Username, encode,
     fields::{
-        CHANNEL_NAME, ID, MESSAGE_CONTENT, PEER_SERVER_IP, PEER_SERVER_PORT, STORED_MESSAGE, TIMESTAMP, USERNAME,
+        ACCOUNT, CHANNEL_NAME, DELETED, DELETES, ID, MESSAGE_CONTENT, PEER_SERVER_IP, PEER_SERVER_PORT, STORED_MESSAGE,
+        TIMESTAMP, USERNAME,
     },
-    payload::{Members, PayloadFault},
+    payload::{Members, MembersOf, PayloadFault},
 };
 
 /// A channel and where it is hosted: what HOST registers and LIST lists.
@@ -32,6 +33,9 @@ pub struct Message {
     pub message_content: String,
     /// The channel it is for; without one, the one channel of the address it is sent to.
     pub channel_name: Option<ChannelName>,
+    /// The client's id of it, by which it may be sent again without being stored twice.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub client_message_id: Option<ClientMessageId>,
 }
 
 /// A message as its channel keeps it: what a push carries.
@@ -48,10 +52,22 @@ pub struct StoredMessage {
     pub message_content: String,
     /// The time at which the server took it. Never below that of the message before.
     pub timestamp: Timestamp,
+    /// The account of the user, which the server has verified; `None` for a guest, who may have given any name.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub account: Option<AccountName>,
+    /// Whether it is deleted. Its text is lost, and its content is [`DELETED_CONTENT`].
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    pub deleted: bool,
+    /// The number of the message that it deletes, if it is the record of a deletion.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub deletes: Option<u64>,
 }
 
+/// The content of a message that is deleted.
+pub const DELETED_CONTENT: &str = "(deleted)";
+
 impl Channel {
-    pub(super) fn of(members: &Members<'_>) -> Result<Self, PayloadFault> {
+    pub(super) fn of<const SIZE: usize>(members: &MembersOf<'_, SIZE>) -> Result<Self, PayloadFault> {
         Ok(Self {
             channel_name: members.name(CHANNEL_NAME)?,
             address: members.address(PEER_SERVER_IP, PEER_SERVER_PORT)?,
@@ -67,6 +83,31 @@ impl Channel {
 }
 
 impl StoredMessage {
+    /// Makes a guest's message.
+    #[must_use]
+    pub const fn new(
+        channel_name: ChannelName,
+        id: u64,
+        username: Username,
+        message_content: String,
+        timestamp: Timestamp,
+    ) -> Self {
+        Self { channel_name, id, username, message_content, timestamp, account: None, deleted: false, deletes: None }
+    }
+
+    /// Makes the record of a deletion, which takes a number of its own: `deletes` is that of the deleted message.
+    #[must_use]
+    pub fn record(channel_name: ChannelName, id: u64, username: Username, deletes: u64, timestamp: Timestamp) -> Self {
+        let message_content = format!("Deleted message {deletes}");
+        Self { deletes: Some(deletes), ..Self::new(channel_name, id, username, message_content, timestamp) }
+    }
+
+    /// Returns what is left of it once it is deleted.
+    #[must_use]
+    pub fn tombstone(self) -> Self {
+        Self { message_content: DELETED_CONTENT.into(), deleted: true, ..self }
+    }
+
     /// Reads the payload of a push.
     ///
     /// # Errors
@@ -83,11 +124,12 @@ impl StoredMessage {
             username: members.name(USERNAME)?,
             message_content: members.content(MESSAGE_CONTENT)?,
             timestamp: members.timestamp(TIMESTAMP)?,
+            account: members.optional_name(ACCOUNT)?,
+            deleted: members.optional_flag(DELETED)?.unwrap_or(false),
+            deletes: members.optional_integer(DELETES)?,
         })
     }
-}
 
-impl StoredMessage {
     /// Appends the frame by which it is pushed, in canonical bytes.
     pub fn encode_push(&self, out: &mut Vec<u8>) {
         encode::start_line(out, Status::Push);
@@ -103,6 +145,9 @@ impl StoredMessage {
             + self.channel_name.len()
             + self.username.len()
             + self.message_content.len()
+            + self.account.as_ref().map_or(0, |account| ", \"account\": \"\"".len() + account.len())
+            + if self.deleted { ", \"deleted\": true".len() } else { 0 }
+            + self.deletes.map_or(0, |id| ", \"deletes\": ".len() + digits(id))
     }
 
     pub(super) fn write(&self, object: &mut encode::Object<'_>) {
@@ -111,7 +156,12 @@ impl StoredMessage {
             .integer(ID, self.id)
             .text(USERNAME, &self.username)
             .text(MESSAGE_CONTENT, &self.message_content)
-            .display(TIMESTAMP, self.timestamp);
+            .display(TIMESTAMP, self.timestamp)
+            .optional_text(ACCOUNT, self.account.as_deref());
+        if self.deleted {
+            object.flag(DELETED, true);
+        }
+        object.optional_integer(DELETES, self.deletes);
     }
 }
 

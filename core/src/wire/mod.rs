@@ -6,7 +6,9 @@
 
 mod address;
 mod brackets;
+mod client_message_id;
 mod connection_row;
+mod credentials;
 mod encode;
 mod error_response;
 mod fault;
@@ -14,8 +16,10 @@ mod fields;
 mod frame;
 mod item;
 pub mod json;
+mod listed_channel;
 mod message;
 mod name;
+mod notice;
 mod payload;
 mod request;
 mod response;
@@ -23,22 +27,29 @@ mod response;
 mod serde_text;
 mod start_line;
 mod timestamp;
+mod user;
 
 pub(crate) use address::Location;
 pub use address::{Address, NotAnAddress, canonical};
 pub use brackets::MAX_DEPTH;
+pub use client_message_id::{ClientMessageId, NotAClientMessageId};
 pub use connection_row::ConnectionRow;
+pub use credentials::{Credentials, NotASecret, Secret};
 pub use error_response::{Blame, ErrorResponse};
-pub use fault::{Fault, FaultKind, Place};
+pub use fault::{Fault, FaultKind, Place, TLS_HANDSHAKE};
 pub use frame::{Decoder, Partial, ResumeState};
 pub use item::{Frame, Item, Skipped};
-pub use message::{Channel, Message, StoredMessage};
-pub use name::{ChannelName, NotAName, Username};
+pub use listed_channel::{ChannelActivity, ListedChannel};
+pub use message::{Channel, DELETED_CONTENT, Message, StoredMessage};
+pub use name::{AccountName, ChannelName, NotAName, Username};
+pub use notice::{Notice, Presence};
 pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};
-pub use request::{CONNECTIONS_LIMIT, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request};
-pub use response::{Hello, Notice, Response, encode_channels};
+pub use request::{CHANNELS_LIMIT, CONNECTIONS_LIMIT, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request};
+pub use response::{Hello, Response, encode_channels};
 pub(crate) use response::{
-    LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, connection_page, encode_channel, encode_history,
+    LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, channel_page, connection_page, encode_channel, encode_history,
+    who,
 };
 pub use start_line::{Command, StartLine, Status, UnknownCommand, UnknownStatus};
 pub use timestamp::{NotATimestamp, Timestamp};
+pub use user::User;

@@ -1,10 +1,10 @@
-//! Names of channels and users.
+//! Names of channels, users and accounts.
 
 use alloc::{string::String, sync::Arc};
 use core::{borrow::Borrow, fmt, ops::Deref, str::FromStr};
 
 use super::{
-    fields::{CHANNEL_NAME, USERNAME},
+    fields::{ACCOUNT, CHANNEL_NAME, USERNAME},
     payload::{Field, FieldKind, PayloadFault, PayloadFaultKind},
 };
 
@@ -42,7 +42,7 @@ impl From<NotAName> for PayloadFault {
 }
 
 macro_rules! name {
-    ($(#[$documentation:meta])* $name:ident in $field:expr) => {
+    ($(#[$documentation:meta])* $name:ident in $field:expr, $kind:expr, $is_name:expr) => {
         $(#[$documentation])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
@@ -59,9 +59,9 @@ macro_rules! name {
             type Error = NotAName;
 
             fn try_from(text: &str) -> Result<Self, NotAName> {
-                match is_name(text) {
+                match $is_name(text) {
                     true => Ok(Self(text.into())),
-                    false => Err(NotAName { field: Field::required($field, FieldKind::Name) }),
+                    false => Err(NotAName { field: Field::required($field, $kind) }),
                 }
             }
         }
@@ -157,7 +157,7 @@ name! {
     /// }
     /// # Ok::<(), chanwire_core::wire::NotAName>(())
     /// ```
-    ChannelName in CHANNEL_NAME
+    ChannelName in CHANNEL_NAME, FieldKind::Name, is_name
 }
 
 name! {
@@ -173,7 +173,29 @@ name! {
     /// assert!(Username::try_from("a".repeat(65)).is_err());
     /// # Ok::<(), chanwire_core::wire::NotAName>(())
     /// ```
-    Username in USERNAME
+    Username in USERNAME, FieldKind::Name, is_name
+}
+
+name! {
+    /// The name of an account: 1 to 32 characters of `a-z 0-9 . _ -`, the first of them a letter or a digit.
+    ///
+    /// A clone shares the text.
+    ///
+    /// ```
+    /// use chanwire_core::wire::AccountName;
+    ///
+    /// let ann: AccountName = "ann.bot-2".parse()?;
+    /// assert_eq!(ann, "ann.bot-2");
+    ///
+    /// let error = AccountName::try_from("Ann").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "Field 'account' must be a string of 1 to 32 characters of a-z, 0-9, '.', '_' and '-', \
+    ///      the first of them a letter or a digit"
+    /// );
+    /// # Ok::<(), chanwire_core::wire::NotAName>(())
+    /// ```
+    AccountName in ACCOUNT, FieldKind::AccountName, is_account_name
 }
 
 /// Returns whether this can be a channel's or a user's name.
@@ -191,6 +213,14 @@ fn is_name(text: &str) -> bool {
         && !text.chars().any(char::is_control)
         && !text.starts_with(char::is_whitespace)
         && !text.ends_with(char::is_whitespace)
+}
+
+/// Returns whether this can be an account's name.
+fn is_account_name(text: &str) -> bool {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.len() <= 32
+        && text.bytes().next().is_some_and(is_alphanumeric)
+        && text.bytes().all(|byte| is_alphanumeric(byte) || b"._-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -231,8 +261,26 @@ mod tests {
     }
 
     #[test]
+    fn an_account_has_1_to_32_characters() {
+        for (length, is_valid) in [(0, false), (1, true), (32, true), (33, false)] {
+            assert_eq!(AccountName::try_from("a".repeat(length)).is_ok(), is_valid, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_account_has_small_letters_digits_and_three_marks_that_do_not_come_first() {
+        for character in (0..=0x17f_u32).filter_map(char::from_u32) {
+            let is_alphanumeric = character.is_ascii_lowercase() || character.is_ascii_digit();
+            let is_later = is_alphanumeric || ['.', '_', '-'].contains(&character);
+            assert_eq!(format!("{character}a").parse::<AccountName>().is_ok(), is_alphanumeric, "{character:?}");
+            assert_eq!(format!("a{character}").parse::<AccountName>().is_ok(), is_later, "{character:?}");
+        }
+    }
+
+    #[test]
     fn an_error_names_the_field() {
         assert!(format!("{}", ChannelName::try_from("").unwrap_err()).starts_with("Field 'channel_name' must be "));
         assert!(format!("{}", Username::try_from("").unwrap_err()).starts_with("Field 'username' must be "));
+        assert!(format!("{}", AccountName::try_from("").unwrap_err()).starts_with("Field 'account' must be "));
     }
 }

@@ -39,8 +39,16 @@ const MAX_ID: u64 = (1 << 53) - 1;
 pub enum FieldKind {
     /// A channel's or a user's name.
     Name,
+    /// An account's name.
+    AccountName,
+    /// A password or a token, which is not to be shown.
+    Secret,
     /// The text of a message.
     Content,
+    /// A client's id of a message.
+    ClientMessageId,
+    /// A part of a channel's name.
+    Part,
     /// An IP address or a host name.
     Host,
     /// A TCP port.
@@ -77,7 +85,13 @@ impl FieldKind {
             Self::Name => {
                 "a string of 1 to 64 characters, without control characters and without white space at its ends"
             }
+            Self::AccountName => {
+                "a string of 1 to 32 characters of a-z, 0-9, '.', '_' and '-', the first of them a letter or a digit"
+            }
+            Self::Secret => "a string of 1 to 1024 bytes of UTF-8",
             Self::Content => "a string of 1 character or more",
+            Self::ClientMessageId => "a string of 16 to 64 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-'",
+            Self::Part => "a string of 1 to 64 characters",
             Self::Host => "an IPv4 or IPv6 address or a host name, not unspecified, multicast or zoned",
             Self::Port => "an integer from 1 to 65535",
             Self::Id => "an integer from 1 to 9007199254740991",
@@ -105,6 +119,15 @@ impl FieldKind {
         self.range().is_some_and(|(least, most)| (least..=most).contains(&value))
     }
 
+    /// Returns whether a field of this kind may be this text.
+    pub(super) fn allows_text(self, text: &str) -> bool {
+        match self {
+            Self::Content => !text.is_empty(),
+            Self::Part => (1..=64).contains(&text.chars().take(65).count()),
+            _ => true,
+        }
+    }
+
     /// Returns the least and the greatest integer that it may be.
     const fn range(self) -> Option<(u64, u64)> {
         Some(match self {
@@ -116,7 +139,11 @@ impl FieldKind {
             Self::Count => (0, 1000),
             Self::Limit => (1, 1000),
             Self::Name
+            | Self::AccountName
+            | Self::Secret
             | Self::Content
+            | Self::ClientMessageId
+            | Self::Part
             | Self::Host
             | Self::Timestamp
             | Self::Text
@@ -200,7 +227,7 @@ impl From<JsonError> for PayloadFault {
 }
 
 /// The most fields of a table, but for those that have a size of their own.
-const MAX_FIELDS: usize = 7;
+const MAX_FIELDS: usize = 8;
 
 /// The values of the known fields of an object.
 pub(crate) type Members<'a> = MembersOf<'a, MAX_FIELDS>;
@@ -214,6 +241,15 @@ pub(crate) struct MembersOf<'a, const SIZE: usize> {
     duplicate: Option<PayloadFault>,
 }
 
+/// A field's array of objects, as far as it is read.
+struct List<T> {
+    items: Vec<T>,
+    /// The first fault of an object.
+    fault: Option<PayloadFault>,
+    /// Whether everything in it is an object.
+    only_objects: bool,
+}
+
 /// A value: its first token, and its start.
 #[derive(Clone, Copy)]
 pub(crate) struct Value<'a> {
@@ -224,7 +260,7 @@ pub(crate) struct Value<'a> {
 impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
     /// Reads a whole payload. JSON comes before anything that the fields say, a field twice before any one field.
     pub(crate) fn read(payload: &'a [u8], table: &'static [Field]) -> Result<Self, PayloadFault> {
-        Self::read_whole(payload, table, |_| Ok(()))
+        Self::read_whole(payload, table, |_, _| Ok(()))
     }
 
     /// Reads a whole payload whose field `list` is an array of objects, and each of them by its members as `item` does.
@@ -235,29 +271,45 @@ impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
         item_table: &'static [Field],
         item: impl Fn(&MembersOf<'a, M>) -> Result<T, PayloadFault>,
     ) -> Result<(Self, Vec<T>), PayloadFault> {
-        let (mut items, mut fault, mut only_objects) = (Vec::new(), None, true);
-        let members = Self::read_whole(payload, table, |reader| {
+        Self::read_lists(payload, table, [list], item_table, item).map(|(members, [items])| (members, items))
+    }
+
+    /// Reads a whole payload whose fields `lists` are arrays of objects of one kind. One that is absent is empty.
+    pub(crate) fn read_lists<T, const N: usize, const M: usize>(
+        payload: &'a [u8],
+        table: &'static [Field],
+        lists: [&'static str; N],
+        item_table: &'static [Field],
+        item: impl Fn(&MembersOf<'a, M>) -> Result<T, PayloadFault>,
+    ) -> Result<(Self, [Vec<T>; N]), PayloadFault> {
+        let mut read = lists.map(|_| List { items: Vec::new(), fault: None, only_objects: true });
+        let members = Self::read_whole(payload, table, |name, reader| {
+            let list = lists.iter().position(|list| *list == name).and_then(|index| read.get_mut(index));
+            let Some(List { items, fault, only_objects }) = list else { return Ok(()) };
             let depth = reader.depth();
             while let Some(token) = reader.next_token()? {
                 match token.kind {
                     TokenKind::ArrayEnd if reader.depth() < depth => break,
                     TokenKind::ObjectStart if reader.depth() == depth + 1 => {
                         let mut members = MembersOf::<M>::new(item_table);
-                        members.fill(reader, |_| Ok(()))?;
+                        members.fill(reader, |_, _| Ok(()))?;
                         if fault.is_none() {
                             match members.without_duplicate().and_then(|members| item(&members)) {
                                 Ok(item) => items.push(item),
-                                Err(wrong) => fault = Some(wrong),
+                                Err(wrong) => *fault = Some(wrong),
                             }
                         }
                     }
-                    _ => only_objects = false,
+                    _ => *only_objects = false,
                 }
             }
             Ok(())
         })?;
-        members.required(list, |value| (value.kind == TokenKind::ArrayStart && only_objects).then_some(()))?;
-        fault.map_or(Ok((members, items)), Err)
+        for (name, list) in lists.iter().zip(&read) {
+            members.optional(name, |value| (value.kind == TokenKind::ArrayStart && list.only_objects).then_some(()))?;
+            list.fault.map_or(Ok(()), Err)?;
+        }
+        Ok((members, read.map(|list| list.items)))
     }
 
     /// Reads a whole payload of which one field is an array of strings, and these strings: `None` if there is anything
@@ -267,7 +319,7 @@ impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
         table: &'static [Field],
     ) -> Result<(Self, Option<Vec<String>>), PayloadFault> {
         let (mut texts, mut only_texts) = (Vec::new(), true);
-        let members = Self::read_whole(payload, table, |reader| {
+        let members = Self::read_whole(payload, table, |_, reader| {
             let depth = reader.depth();
             while let Some(token) = reader.next_token()? {
                 match token.kind {
@@ -281,11 +333,12 @@ impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
         Ok((members, only_texts.then_some(texts)))
     }
 
-    /// Reads a whole payload. `array` may read on from the opening of a known field's array to its end.
+    /// Reads a whole payload. `array` is given the name of each known field whose value is an array, and may read on from
+    /// its opening to its end.
     fn read_whole(
         payload: &'a [u8],
         table: &'static [Field],
-        mut array: impl FnMut(&mut Reader<'a>) -> Result<(), JsonError>,
+        mut array: impl FnMut(&'static str, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<Self, PayloadFault> {
         let mut members = Self::new(table);
         let mut reader = Reader::new(payload);
@@ -306,7 +359,7 @@ impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
     fn fill(
         &mut self,
         reader: &mut Reader<'a>,
-        mut array: impl FnMut(&mut Reader<'a>) -> Result<(), JsonError>,
+        mut array: impl FnMut(&'static str, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
         let depth = reader.depth();
         // The field whose value comes next.
@@ -328,10 +381,11 @@ impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
                 }
                 TokenKind::ObjectEnd if reader.depth() < depth => break,
                 kind => {
-                    if let Some(place) = next.take().and_then(|index: usize| self.values.get_mut(index)) {
+                    let index: usize = next.take().unwrap_or(usize::MAX);
+                    if let (Some(field), Some(place)) = (self.table.get(index), self.values.get_mut(index)) {
                         *place = Some(Value { kind, start: token.start });
                         if kind == TokenKind::ArrayStart {
-                            array(reader)?;
+                            array(field.name, reader)?;
                         }
                     }
                 }
@@ -380,7 +434,7 @@ impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
     }
 
     pub(crate) fn content(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |value| value.text().filter(|text| !text.is_empty()))
+        self.required(name, |value| value.text().filter(|text| FieldKind::Content.allows_text(text)))
     }
 
     pub(crate) fn text(&self, name: &'static str) -> Result<String, PayloadFault> {
@@ -389,6 +443,11 @@ impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
 
     pub(crate) fn optional_text(&self, name: &'static str) -> Result<Option<String>, PayloadFault> {
         self.optional(name, Value::text)
+    }
+
+    /// Reads a part of a channel's name, if there is one.
+    pub(crate) fn optional_part(&self, name: &'static str) -> Result<Option<String>, PayloadFault> {
+        self.optional(name, |value| value.text().filter(|text| FieldKind::Part.allows_text(text)))
     }
 
     pub(crate) fn address(&self, host: &'static str, port: &'static str) -> Result<Address, PayloadFault> {

@@ -6,11 +6,14 @@
     reason = "callers build these values, and the protocol fixes their fields"
 )]
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use super::{
-    Channel, ChannelName, Command, Message, encode,
-    fields::{AFTER, BEFORE, CHANNEL_NAME, CONNECTION, HISTORY, LEASE, LIMIT, MESSAGE_CONTENT, NOTICES, USERNAME},
+    Channel, ChannelName, Command, Credentials, Message, Username, encode,
+    fields::{
+        ACCOUNT, AFTER, BEFORE, CHANNEL_NAME, CLIENT_MESSAGE_ID, CONNECTION, CONTAINS, HISTORY, ID, LEASE, LIMIT,
+        MESSAGE_CONTENT, NOTICES, PASSWORD, TOKEN, USERNAME,
+    },
     payload::{Field, FieldKind, Members, PayloadFault, PayloadFaultKind},
 };
 
@@ -39,6 +42,9 @@ pub enum Request {
         channel_name: ChannelName,
         /// The message that is pushed first.
         from: JoinFrom,
+        /// The name that WHO shows.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        username: Option<Username>,
     },
     /// Stop pushing a channel's messages.
     Leave {
@@ -59,6 +65,29 @@ pub enum Request {
         /// Whether [notices](super::Notice) may be sent to this connection. The last HELLO decides.
         notices: bool,
     },
+    /// Take this connection for an account's from now on.
+    Auth(Credentials),
+    /// Say who has joined a channel.
+    Who {
+        /// The channel's name.
+        channel_name: ChannelName,
+    },
+    /// List the channels, a page at a time.
+    Channels {
+        /// The position after which the page begins; 0 for the beginning of the list.
+        after: u64,
+        /// The number of channels at most: 1 to 1000, [`CHANNELS_LIMIT`] where nothing is said.
+        limit: u16,
+        /// A part that the names of the listed channels contain, in any case of ASCII letters: 1 to 64 characters.
+        contains: Option<String>,
+    },
+    /// Delete a message.
+    Delete {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// The message's number in the channel.
+        id: u64,
+    },
     /// List the server's connections.
     Connections {
         /// The number after which the list begins; 0 for its beginning.
@@ -75,6 +104,9 @@ pub enum Request {
 
 /// The most messages that HISTORY gives where the request does not say.
 pub const HISTORY_LIMIT: u16 = 100;
+
+/// The most channels that CHANNELS gives where the request does not say.
+pub const CHANNELS_LIMIT: u16 = 100;
 
 /// The most connections that CONNECTIONS gives where the request does not say.
 pub const CONNECTIONS_LIMIT: u16 = 100;
@@ -124,6 +156,10 @@ impl Request {
             Self::Leave { .. } => Command::Leave,
             Self::History { .. } => Command::History,
             Self::Hello { .. } => Command::Hello,
+            Self::Auth(_) => Command::Auth,
+            Self::Who { .. } => Command::Who,
+            Self::Channels { .. } => Command::Channels,
+            Self::Delete { .. } => Command::Delete,
             Self::Connections { .. } => Command::Connections,
             Self::Disconnect { .. } => Command::Disconnect,
         }
@@ -154,6 +190,7 @@ impl Request {
                 username: members.name(USERNAME)?,
                 message_content: members.content(MESSAGE_CONTENT)?,
                 channel_name: members.optional_name(CHANNEL_NAME)?,
+                client_message_id: members.optional_name(CLIENT_MESSAGE_ID)?,
             }),
             Command::Unhost => Self::Unhost { channel_name: members.name(CHANNEL_NAME)? },
             Command::Leave => Self::Leave { channel_name: members.name(CHANNEL_NAME)? },
@@ -161,9 +198,10 @@ impl Request {
                 let channel_name = members.name(CHANNEL_NAME)?;
                 let after = members.optional_integer(AFTER)?;
                 let last = members.optional_integer(HISTORY)?.and_then(|count| u16::try_from(count).ok());
+                let username = members.optional_name(USERNAME)?;
                 members.either(AFTER, HISTORY)?;
                 let from = after.map_or(JoinFrom::Last(last.unwrap_or(0)), JoinFrom::After);
-                Self::Join { channel_name, from }
+                Self::Join { channel_name, from, username }
             }
             Command::History => {
                 let channel_name = members.name(CHANNEL_NAME)?;
@@ -178,6 +216,15 @@ impl Request {
                 Self::History { channel_name, range, limit: limit.unwrap_or(HISTORY_LIMIT) }
             }
             Command::Hello => Self::Hello { notices: members.optional_flag(NOTICES)?.unwrap_or(false) },
+            Command::Auth => Self::Auth(Credentials::of(&members)?),
+            Command::Who => Self::Who { channel_name: members.name(CHANNEL_NAME)? },
+            Command::Channels => {
+                let after = members.optional_integer(AFTER)?.unwrap_or(0);
+                let limit = members.optional_integer(LIMIT)?.and_then(|limit| u16::try_from(limit).ok());
+                let contains = members.optional_part(CONTAINS)?;
+                Self::Channels { after, limit: limit.unwrap_or(CHANNELS_LIMIT), contains }
+            }
+            Command::Delete => Self::Delete { channel_name: members.name(CHANNEL_NAME)?, id: members.integer(ID)? },
             Command::Connections => {
                 let after = members.optional_integer(AFTER)?.unwrap_or(0);
                 let limit = members.optional_integer(LIMIT)?.and_then(|limit| u16::try_from(limit).ok());
@@ -196,10 +243,12 @@ impl Request {
                 host.channel.write(object);
                 object.optional_integer(LEASE, host.lease.map(Into::into));
             }),
-            Self::Unhost { channel_name } | Self::Leave { channel_name } => encode::object(out, |object| {
-                object.text(CHANNEL_NAME, channel_name);
-            }),
-            Self::Join { channel_name, from } => encode::object(out, |object| {
+            Self::Unhost { channel_name } | Self::Leave { channel_name } | Self::Who { channel_name } => {
+                encode::object(out, |object| {
+                    object.text(CHANNEL_NAME, channel_name);
+                })
+            }
+            Self::Join { channel_name, from, username } => encode::object(out, |object| {
                 object.text(CHANNEL_NAME, channel_name);
                 let (after, last) = match *from {
                     JoinFrom::After(id) => (Some(id), None),
@@ -207,6 +256,7 @@ impl Request {
                     JoinFrom::Last(count) => (None, Some(count.into())),
                 };
                 object.optional_integer(AFTER, after).optional_integer(HISTORY, last);
+                object.optional_text(USERNAME, username.as_deref());
             }),
             Self::History { channel_name, range, limit } => encode::object(out, |object| {
                 object.text(CHANNEL_NAME, channel_name);
@@ -223,6 +273,20 @@ impl Request {
                     object.flag(NOTICES, true);
                 }
             }),
+            Self::Auth(Credentials::Password { account, password }) => encode::object(out, |object| {
+                object.text(ACCOUNT, account).text(PASSWORD, password.expose());
+            }),
+            Self::Auth(Credentials::Token(token)) => encode::object(out, |object| {
+                object.text(TOKEN, token.expose());
+            }),
+            Self::Channels { after, limit, contains } => encode::object(out, |object| {
+                object.optional_integer(AFTER, (*after > 0).then_some(*after));
+                object.optional_integer(LIMIT, (*limit != CHANNELS_LIMIT).then_some((*limit).into()));
+                object.optional_text(CONTAINS, contains.as_deref());
+            }),
+            Self::Delete { channel_name, id } => encode::object(out, |object| {
+                object.text(CHANNEL_NAME, channel_name).integer(ID, *id);
+            }),
             Self::Connections { after, limit } => encode::object(out, |object| {
                 object.optional_integer(AFTER, (*after > 0).then_some(*after));
                 object.optional_integer(LIMIT, (*limit != CONNECTIONS_LIMIT).then_some((*limit).into()));
@@ -234,7 +298,8 @@ impl Request {
                 object
                     .text(USERNAME, &message.username)
                     .text(MESSAGE_CONTENT, &message.message_content)
-                    .optional_text(CHANNEL_NAME, message.channel_name.as_deref());
+                    .optional_text(CHANNEL_NAME, message.channel_name.as_deref())
+                    .optional_text(CLIENT_MESSAGE_ID, message.client_message_id.as_deref());
             }),
         }
     }
@@ -247,10 +312,15 @@ impl Request {
     pub fn validate(&self) -> Result<(), PayloadFault> {
         let table = self.command().fields();
         match self {
-            Self::List | Self::Unhost { .. } | Self::Leave { .. } | Self::Hello { .. } => Ok(()),
+            Self::List
+            | Self::Unhost { .. }
+            | Self::Leave { .. }
+            | Self::Hello { .. }
+            | Self::Who { .. }
+            | Self::Auth(_) => Ok(()),
             Self::Host(Host { lease, .. }) => check_integer(table, LEASE, lease.map(Into::into)),
             Self::Message(Message { message_content, .. }) => {
-                check(table, MESSAGE_CONTENT, |_| !message_content.is_empty())
+                check(table, MESSAGE_CONTENT, |kind| kind.allows_text(message_content))
             }
             Self::Join { from, .. } => match *from {
                 JoinFrom::After(id) => check_integer(table, AFTER, Some(id)),
@@ -264,6 +334,12 @@ impl Request {
                 }
                 check_integer(table, LIMIT, Some((*limit).into()))
             }
+            Self::Channels { after, limit, contains } => {
+                check_integer(table, AFTER, Some(*after))?;
+                check_integer(table, LIMIT, Some((*limit).into()))?;
+                check(table, CONTAINS, |kind| contains.as_ref().is_none_or(|part| kind.allows_text(part)))
+            }
+            Self::Delete { id, .. } => check_integer(table, ID, Some(*id)),
             Self::Connections { after, limit } => {
                 check_integer(table, AFTER, Some(*after))?;
                 check_integer(table, LIMIT, Some((*limit).into()))

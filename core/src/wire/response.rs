@@ -1,14 +1,15 @@
-//! Responses and notices.
+//! Responses.
 
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    Blame, Channel, ChannelName, Command, ConnectionRow, ErrorResponse, StartLine as _, Status, StoredMessage,
-    Timestamp, encode,
+    AccountName, Blame, Channel, ChannelName, Command, ConnectionRow, ErrorResponse, ListedChannel, StartLine as _,
+    Status, StoredMessage, Timestamp, User, encode,
     fields::{
-        BURST, CHANNEL, CHANNEL_NAME, CHANNELS, CONNECTION, CONNECTION_PAGE, CONNECTIONS, DELIVERED, ENCRYPTED,
-        FEATURES, FIRST_ID, HELLO, HISTORY_PAGE, JOINED, LAST_ID, LISTED, MAX_PAYLOAD, MESSAGES, NAMED, NEWS, NEXT,
-        NOTICE, NUMBERED, PROTOCOL_VERSION, RETRY_WINDOW, ROW, STATUS, STORED_MESSAGE, TIMESTAMP, UNITS_PER_SECOND,
+        ACCOUNT, AUTHENTICATED, BURST, CHANNEL, CHANNEL_NAME, CHANNEL_PAGE, CHANNELS, COMPLETE, CONNECTION,
+        CONNECTION_PAGE, CONNECTIONS, COUNT, DELIVERED, ENCRYPTED, FEATURES, FIRST_ID, HELLO, HISTORY_PAGE, ID, JOINED,
+        LAST_ID, LISTED, LISTED_CHANNEL, MAX_PAYLOAD, MESSAGES, NAMED, NEXT, NUMBERED, ONE_MESSAGE, PROTOCOL_VERSION,
+        RETRY_WINDOW, ROW, STATUS, STORED_MESSAGE, TIMESTAMP, UNITS_PER_SECOND, USER, USERS, WHO,
     },
     message::digits,
     payload::{Members, PayloadFault},
@@ -30,6 +31,9 @@ pub enum Response {
     Delivered {
         /// The time that was stored with it.
         timestamp: Timestamp,
+        /// Its number in the channel, if it was sent with an id of the client's.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        id: Option<u64>,
     },
     /// To UNHOST: the channel is off the list.
     Removed {
@@ -59,6 +63,36 @@ pub enum Response {
     },
     /// To HELLO: what the server can do.
     Hello(Hello),
+    /// To AUTH: the connection is the account's from now on.
+    Authenticated {
+        /// The account.
+        account: AccountName,
+    },
+    /// To WHO: the connections and users that have joined.
+    Who {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// The number of connections.
+        count: u64,
+        /// The users that have given a name, the one that joined first of all first.
+        users: Vec<User>,
+        /// Whether these are all users of all connections.
+        complete: bool,
+    },
+    /// To CHANNELS: a page of the list of channels.
+    ChannelPage {
+        /// The channels, in the order of their creation.
+        channels: Vec<ListedChannel>,
+        /// The position after which the next page begins; `None` at the end.
+        next: Option<u64>,
+    },
+    /// To DELETE: the message is deleted.
+    Deleted {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// The message's number in the channel.
+        id: u64,
+    },
     /// To CONNECTIONS: a page of the server's connections.
     Connections {
         /// The connections, in the order of their numbers.
@@ -97,6 +131,24 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// The feature of a server that stores a message once, however often it is sent under its `client_message_id`.
+    pub const CLIENT_MESSAGE_ID: &'static str = "client_message_id";
+
+    /// The feature of a server that has accounts, which AUTH is for.
+    pub const AUTH: &'static str = "auth";
+
+    /// The feature of a server that says who has joined a channel, by WHO and by notices.
+    pub const PRESENCE: &'static str = "presence";
+
+    /// The feature of a server that lists its channels in pages by CHANNELS.
+    pub const CHANNELS: &'static str = "channels";
+
+    /// Returns whether the server has this feature.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
+
     /// Makes the answer of a server without optional parts and rates.
     #[must_use]
     pub const fn new(max_payload: u64) -> Self {
@@ -115,22 +167,10 @@ impl Hello {
 /// The version of the protocol that HELLO names.
 const PROTOCOL: u64 = 1;
 
-/// News of a channel that is no message, for a connection that joined it and asked for notices with HELLO. It answers
-/// no request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct Notice {
-    /// The kind of news. A client ignores a kind that it does not know.
-    pub notice: String,
-    /// The channel.
-    pub channel_name: String,
-}
-
 impl Response {
     /// Reads the payload of an answer with this status to a request with this command.
     ///
-    /// Pushes and notices are no answers: for them, [`StoredMessage::decode`] and [`Notice::decode`] are there, and this
+    /// Pushes and notices are no answers: for them, [`StoredMessage::decode`] and [`Notice::decode`](super::Notice::decode) are there, and this
     /// finds their fields missing.
     ///
     /// # Errors
@@ -141,12 +181,12 @@ impl Response {
             (Status::RequestError, _) => ErrorResponse::decode(Blame::Request, payload).map(Self::Error),
             (Status::ServerError, _) => ErrorResponse::decode(Blame::Server, payload).map(Self::Error),
             (_, Command::List) => {
-                let (_, channels) = Members::read_list(payload, &LISTED, CHANNELS, &CHANNEL, Channel::of)?;
+                let (_, channels) = Members::read_list(payload, &LISTED, CHANNELS, &CHANNEL, Channel::of::<3>)?;
                 Ok(Self::Channels(channels))
             }
             (_, Command::Message) => {
-                let timestamp = Members::read(payload, &DELIVERED)?.timestamp(TIMESTAMP)?;
-                Ok(Self::Delivered { timestamp })
+                let members = Members::read(payload, &DELIVERED)?;
+                Ok(Self::Delivered { timestamp: members.timestamp(TIMESTAMP)?, id: members.optional_integer(ID)? })
             }
             (_, Command::Join) => {
                 let members = Members::read(payload, &JOINED)?;
@@ -162,6 +202,27 @@ impl Response {
                 Ok(Self::History { channel_name: members.name(CHANNEL_NAME)?, messages })
             }
             (_, Command::Hello) => Hello::decode(payload).map(Self::Hello),
+            (_, Command::Auth) => {
+                Ok(Self::Authenticated { account: Members::read(payload, &AUTHENTICATED)?.name(ACCOUNT)? })
+            }
+            (_, Command::Who) => {
+                let (members, users) = Members::read_list(payload, &WHO, USERS, &USER, User::of)?;
+                Ok(Self::Who {
+                    channel_name: members.name(CHANNEL_NAME)?,
+                    count: members.integer(COUNT)?,
+                    users,
+                    complete: members.flag(COMPLETE)?,
+                })
+            }
+            (_, Command::Channels) => {
+                let (members, channels) =
+                    Members::read_list(payload, &CHANNEL_PAGE, CHANNELS, &LISTED_CHANNEL, ListedChannel::of)?;
+                Ok(Self::ChannelPage { channels, next: members.optional_integer(NEXT)? })
+            }
+            (_, Command::Delete) => {
+                let members = Members::read(payload, &ONE_MESSAGE)?;
+                Ok(Self::Deleted { channel_name: members.name(CHANNEL_NAME)?, id: members.integer(ID)? })
+            }
             (_, Command::Connections) => {
                 let (members, connections) =
                     Members::read_list(payload, &CONNECTION_PAGE, CONNECTIONS, &ROW, ConnectionRow::of)?;
@@ -197,10 +258,10 @@ impl Response {
             Self::Hosted { channel_name } => encode_status(out, "success", channel_name),
             Self::Removed { channel_name } => encode_status(out, "removed", channel_name),
             Self::Left { channel_name } => encode_status(out, "left", channel_name),
-            Self::Delivered { timestamp } => {
+            Self::Delivered { timestamp, id } => {
                 encode::start_line(out, Status::Ok);
                 encode::object(out, |object| {
-                    object.text(STATUS, "delivered").display(TIMESTAMP, timestamp);
+                    object.text(STATUS, "delivered").display(TIMESTAMP, timestamp).optional_integer(ID, *id);
                 });
             }
             Self::Joined { channel_name, first_id, last_id } => {
@@ -212,6 +273,32 @@ impl Response {
             }
             Self::History { channel_name, messages } => write_history(out, channel_name, messages),
             Self::Hello(hello) => hello.encode(out),
+            Self::Authenticated { account } => {
+                encode::start_line(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.text(STATUS, "authenticated").text(ACCOUNT, account);
+                });
+            }
+            Self::Who { channel_name, count, users, complete } => {
+                encode::start_line(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.text(CHANNEL_NAME, channel_name).integer(COUNT, *count);
+                    object.objects(USERS, users, |object, user| user.write(object)).flag(COMPLETE, *complete);
+                });
+            }
+            Self::ChannelPage { channels, next } => {
+                encode::start_line(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.objects(CHANNELS, channels, |object, channel| channel.write(object));
+                    object.optional_integer(NEXT, *next);
+                });
+            }
+            Self::Deleted { channel_name, id } => {
+                encode::start_line(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.text(STATUS, "deleted").text(CHANNEL_NAME, channel_name).integer(ID, *id);
+                });
+            }
             Self::Connections { connections, next } => {
                 encode::start_line(out, Status::Ok);
                 encode::object(out, |object| {
@@ -255,32 +342,6 @@ impl Hello {
                 .optional_integer(UNITS_PER_SECOND, self.units_per_second)
                 .optional_integer(BURST, self.burst)
                 .optional_integer(RETRY_WINDOW, self.retry_window);
-        });
-    }
-}
-
-impl Notice {
-    /// Makes a notice.
-    #[must_use]
-    pub fn new(notice: impl Into<String>, channel_name: impl Into<String>) -> Self {
-        Self { notice: notice.into(), channel_name: channel_name.into() }
-    }
-
-    /// Reads the payload of a notice. Members that are not known are ignored.
-    ///
-    /// # Errors
-    ///
-    /// The first wrong thing in it.
-    pub fn decode(payload: &[u8]) -> Result<Self, PayloadFault> {
-        let members = Members::read(payload, &NEWS)?;
-        Ok(Self { notice: members.text(NOTICE)?, channel_name: members.name(CHANNEL_NAME)? })
-    }
-
-    /// Appends the frame in canonical bytes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        encode::start_line(out, Status::Notice);
-        encode::object(out, |object| {
-            object.text(NOTICE, &self.notice).text(CHANNEL_NAME, &self.channel_name);
         });
     }
 }
@@ -340,34 +401,71 @@ fn write_history<'a>(out: &mut Vec<u8>, channel_name: &str, messages: impl IntoI
     });
 }
 
-/// The most bytes of the payload that answers CONNECTIONS.
-const MAX_CONNECTIONS: usize = MAX_HISTORY;
+/// The most bytes of the payload that answers CHANNELS or CONNECTIONS.
+const MAX_PAGE: usize = MAX_HISTORY;
+
+/// Returns the answer to CHANNELS, cut so that its payload has at most 262,144 bytes, but for one channel if there is
+/// any. `next` is the position after which the next page begins if nothing is cut.
+pub(crate) fn channel_page(mut channels: Vec<ListedChannel>, next: Option<u64>) -> Response {
+    let position = |channel: &ListedChannel| channel.position;
+    let next = cut_page(CHANNELS, &mut channels, next, position, |channel, object| channel.write(object));
+    Response::ChannelPage { channels, next }
+}
 
 /// Returns the answer to CONNECTIONS, cut so that its payload has at most 262,144 bytes, but for one row if there is
 /// any. `next` is the number after which the next page begins if nothing is cut.
 pub(crate) fn connection_page(mut connections: Vec<ConnectionRow>, next: Option<u64>) -> Response {
+    let number = |row: &ConnectionRow| row.connection;
+    let next = cut_page(CONNECTIONS, &mut connections, next, number, |row, object| row.write(object));
+    Response::Connections { connections, next }
+}
+
+/// Returns the answer to WHO, cut so that its payload has at most 262,144 bytes.
+pub(crate) fn who(channel_name: ChannelName, count: u64, mut users: Vec<User>, mut complete: bool) -> Response {
+    let mut bytes = Vec::new();
+    let empty = Response::Who { channel_name: channel_name.clone(), count, users: Vec::new(), complete: false };
+    empty.encode(&mut bytes);
+    let fits = users.iter().take_while(|user| {
+        bytes.extend_from_slice(b", ");
+        encode::object(&mut bytes, |object| user.write(object));
+        bytes.len() <= MAX_PAGE
+    });
+    let kept = fits.count();
+    complete &= kept == users.len();
+    users.truncate(kept);
+    Response::Who { channel_name, count, users, complete }
+}
+
+/// Cuts the rows of the member `list` to those that fit into a page, and returns the number after which the next page
+/// begins.
+fn cut_page<T>(
+    list: &str,
+    rows: &mut Vec<T>,
+    next: Option<u64>,
+    number: impl Fn(&T) -> u64,
+    write: impl Fn(&T, &mut encode::Object<'_>),
+) -> Option<u64> {
     let mut row_bytes = Vec::new();
     // The bytes of the rows so far, and the number of those that fit if the page ends with them.
-    let (mut rows, mut fitting) = (0, 0);
-    for (index, row) in connections.iter().enumerate() {
+    let (mut bytes, mut fitting) = (0, 0);
+    for (index, row) in rows.iter().enumerate() {
         row_bytes.clear();
-        encode::object(&mut row_bytes, |object| row.write(object));
-        rows += row_bytes.len() + if index > 0 { ", ".len() } else { 0 };
-        let is_last = index + 1 == connections.len();
-        let next = if is_last { next } else { Some(row.connection) };
-        let around = "{\"connections\": []}".len() + next.map_or(0, |next| ", \"next\": ".len() + digits(next));
-        if rows + around > MAX_CONNECTIONS {
+        encode::object(&mut row_bytes, |object| write(row, object));
+        bytes += row_bytes.len() + if index > 0 { ", ".len() } else { 0 };
+        let is_last = index + 1 == rows.len();
+        let next = if is_last { next } else { Some(number(row)) };
+        let around = "{\"\": []}".len() + list.len() + next.map_or(0, |next| ", \"next\": ".len() + digits(next));
+        if bytes + around > MAX_PAGE {
             break;
         }
         fitting = index + 1;
     }
     let kept = fitting.max(1);
-    if kept >= connections.len() {
-        return Response::Connections { connections, next };
+    if kept >= rows.len() {
+        return next;
     }
-    connections.truncate(kept);
-    let next = connections.last().map(|row| row.connection);
-    Response::Connections { connections, next }
+    rows.truncate(kept);
+    rows.last().map(number)
 }
 
 /// The answer to LIST up to the first channel, between two channels, and after the last.

@@ -7,7 +7,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-use super::{Address, ChannelName, Command, Status, Timestamp, Username};
+use super::{AccountName, Address, ChannelName, ClientMessageId, Command, Secret, Status, Timestamp, Username};
 
 /// Parses the text that it is given.
 struct Parse<T>(PhantomData<T>);
@@ -21,6 +21,12 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
         text.parse().map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Parse(PhantomData))
     }
 }
 
@@ -42,4 +48,4 @@ macro_rules! text {
     };
 }
 
-text!(Address, ChannelName, Command, Status, Timestamp, Username);
+text!(AccountName, Address, ChannelName, ClientMessageId, Command, Status, Timestamp, Username);

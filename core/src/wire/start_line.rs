@@ -44,6 +44,14 @@ pub enum Command {
     History,
     /// `HELLO`: what can the server do?
     Hello,
+    /// `AUTH`: this connection is an account's.
+    Auth,
+    /// `WHO`: who has joined a channel?
+    Who,
+    /// `CHANNELS`: which channels are there, page by page?
+    Channels,
+    /// `DELETE`: delete a message of a channel.
+    Delete,
     /// `CONNECTIONS`: which connections does the server have? For its operator.
     Connections,
     /// `DISCONNECT`: end a connection. For the server's operator.
@@ -61,6 +69,10 @@ impl Command {
         Self::Leave,
         Self::History,
         Self::Hello,
+        Self::Auth,
+        Self::Who,
+        Self::Channels,
+        Self::Delete,
         Self::Connections,
         Self::Disconnect,
     ];
@@ -79,6 +91,10 @@ impl StartLine for Command {
             b"LEAVE" => Self::Leave,
             b"HISTORY" => Self::History,
             b"HELLO" => Self::Hello,
+            b"AUTH" => Self::Auth,
+            b"WHO" => Self::Who,
+            b"CHANNELS" => Self::Channels,
+            b"DELETE" => Self::Delete,
             b"CONNECTIONS" => Self::Connections,
             b"DISCONNECT" => Self::Disconnect,
             _ => return None,
@@ -95,6 +111,10 @@ impl StartLine for Command {
             Self::Leave => "LEAVE",
             Self::History => "HISTORY",
             Self::Hello => "HELLO",
+            Self::Auth => "AUTH",
+            Self::Who => "WHO",
+            Self::Channels => "CHANNELS",
+            Self::Delete => "DELETE",
             Self::Connections => "CONNECTIONS",
             Self::Disconnect => "DISCONNECT",
         }

@@ -1,4 +1,4 @@
-//! `chanwire hello`, `list`, `host`, `unhost`, `history` and `disconnect`: one request, one answer.
+//! `chanwire hello`, `host`, `unhost`, `who` and `disconnect`: one request, one answer.
 
 use std::{
     env,
@@ -6,18 +6,21 @@ use std::{
     path::PathBuf,
 };
 
-use chanwire_core::wire::{
-    self, Address, Blame, Channel, ChannelName, HISTORY_LIMIT, HistoryRange, NotAName, PayloadFault, Request, Response,
-};
+use chanwire_core::wire::{self, Address, Blame, Channel, ChannelName, NotAName, PayloadFault, Request, Response};
 use clap::Args;
 
 use super::{
     Failure, Outcome,
     backup::DataDir,
     link::{self, Target},
+    sign_in::SignInOptions,
     text,
+    trust::TrustOptions,
 };
-use crate::{client::Client, server_address::ServerAddress};
+use crate::{
+    client::{self, Client, Connector},
+    server_address::ServerAddress,
+};
 
 const SERVER_VARIABLE: &str = "CHANWIRE_SERVER";
 const DEFAULT_SERVER: &str = "127.0.0.1:22236";
@@ -25,9 +28,15 @@ const DEFAULT_SERVER: &str = "127.0.0.1:22236";
 /// The server to ask, and the form of its answer.
 #[derive(Debug, Args)]
 pub(super) struct Ask {
-    /// The server to ask (HOST:PORT)
+    /// The server to ask (HOST:PORT, tls://HOST:PORT or unix:/PATH)
     #[arg(long, value_name = "ADDR", env = SERVER_VARIABLE, default_value = DEFAULT_SERVER)]
     pub(super) server: ServerAddress,
+
+    #[command(flatten)]
+    pub(super) trust: TrustOptions,
+
+    #[command(flatten)]
+    pub(super) sign_in: SignInOptions,
 
     /// Print the answer as one line of JSON
     #[arg(long)]
@@ -39,12 +48,6 @@ pub(super) struct Ask {
 /// A server that is older than this command answers `Unknown command`, and the exit code is 3.
 #[derive(Debug, Args)]
 pub(super) struct Hello {
-    #[command(flatten)]
-    ask: Ask,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct List {
     #[command(flatten)]
     ask: Ask,
 }
@@ -73,11 +76,17 @@ pub(super) struct Unhost {
 
 /// The server to ask, by its address or as its operator, and the form of its answer.
 #[derive(Debug, Args)]
-struct AskAnyone {
+pub(super) struct AskAnyone {
     // An option of its own: the variable must not stand against --data-dir.
-    /// The server to ask (HOST:PORT) [env: CHANWIRE_SERVER] [default: 127.0.0.1:22236]
+    /// The server to ask (HOST:PORT, tls://HOST:PORT or unix:/PATH) [env: CHANWIRE_SERVER] [default: 127.0.0.1:22236]
     #[arg(long, value_name = "ADDR", conflicts_with = "data_dir")]
     server: Option<ServerAddress>,
+
+    #[command(flatten)]
+    trust: TrustOptions,
+
+    #[command(flatten)]
+    sign_in: SignInOptions,
 
     /// Ask the server that keeps its data here instead, as its operator, who may change every channel
     #[arg(long, value_name = "DIR")]
@@ -85,31 +94,21 @@ struct AskAnyone {
 
     /// Print the answer as one line of JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
-/// Show the stored messages of a channel
+/// Show who has joined a channel
 ///
-/// Each is a line: time, id, user and text. If the server says that a peer hosts the channel, that peer is asked.
+/// The first line is the number of connections. The users who gave a name follow, each once, the one that joined first of
+/// all first; an account stands in brackets where it is not the name. If the server says that a peer hosts the channel,
+/// that peer is asked.
 ///
-/// A server returns as many as fit in one answer of 256 KiB. For earlier or later ones, ask again with the first or
-/// last id that was shown.
+/// For servers whose `chanwire hello` names the feature `presence`. The command joins the channel while it asks, and does
+/// not count itself.
 #[derive(Debug, Args)]
-pub(super) struct History {
+pub(super) struct Who {
     /// The channel's name
     channel: String,
-
-    /// The first messages after this id (0: from the beginning) instead of the last ones
-    #[arg(long, value_name = "ID", conflicts_with = "before")]
-    after: Option<u64>,
-
-    /// The last messages before this id
-    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
-    before: Option<u64>,
-
-    /// At most this many, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = HISTORY_LIMIT, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: u16,
 
     #[command(flatten)]
     ask: Ask,
@@ -142,15 +141,29 @@ impl Disconnect {
     }
 }
 
-impl Hello {
+impl Who {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        self.ask.run(Request::Hello { notices: false })
+        let channel_name = match ChannelName::try_from(self.channel) {
+            Ok(channel_name) => channel_name,
+            Err(error) => return refuse(error, self.ask.json),
+        };
+        let (json, connector) = (self.ask.json, self.ask.connector()?);
+        let answered = link::runtime()?.block_on(async {
+            let client = Client::over(connector);
+            let answered = link::watched(client.server(), client.who(&channel_name)).await;
+            client.close().await;
+            link::answer(answered.map(|who| {
+                let client::Who { count, users, complete } = who;
+                Response::Who { channel_name, count, users, complete }
+            }))
+        });
+        report(&answered?, json)
     }
 }
 
-impl List {
+impl Hello {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        self.ask.run(Request::List)
+        self.ask.run(Request::Hello { notices: false })
     }
 }
 
@@ -176,53 +189,66 @@ impl Unhost {
 
 impl AskAnyone {
     fn run(self, request: Request) -> Result<Outcome, Failure> {
-        let target = match (self.data_dir, self.server) {
-            (Some(data_dir), _) => Target::Operator(data_dir),
-            (None, Some(server)) => Target::Server(server),
-            (None, None) => {
-                let server = env::var(SERVER_VARIABLE).unwrap_or_else(|_| DEFAULT_SERVER.into());
-                let server = server.parse().map_err(|error| {
-                    Failure::usage(format!("invalid value '{server}' for {SERVER_VARIABLE}: {error}"))
-                })?;
-                Target::Server(server)
-            }
+        let target = match self.data_dir {
+            Some(data_dir) => Target::Operator(data_dir),
+            None => Target::Server(self.sign_in.connector(server(self.server)?, self.trust.trust()?)?),
         };
         ask(&target, self.json, request)
     }
+
+    /// Asks the server that hosts the channel, or as the operator, and prints the answer.
+    pub(super) fn run_at_host(self, channel_name: &ChannelName, request: Request) -> Result<Outcome, Failure> {
+        if let Some(data_dir) = self.data_dir {
+            return ask(&Target::Operator(data_dir), self.json, request);
+        }
+        let Self { trust, sign_in, json, .. } = self;
+        Ask { server: server(self.server)?, trust, sign_in, json }.run_at_host(channel_name, request)
+    }
 }
 
-impl History {
-    pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let range = match (self.after, self.before) {
-            (Some(id), _) => HistoryRange::After(id),
-            (None, Some(id)) => HistoryRange::Before(id),
-            (None, None) => HistoryRange::Last,
-        };
-        match ChannelName::try_from(self.channel) {
-            Ok(channel_name) => {
-                let request = Request::History { channel_name: channel_name.clone(), range, limit: self.limit };
-                self.ask.run_at_host(&channel_name, request)
-            }
-            Err(error) => refuse(error, self.ask.json),
-        }
+/// Returns the server to ask: the given one, or the one that the environment names.
+fn server(given: Option<ServerAddress>) -> Result<ServerAddress, Failure> {
+    if let Some(server) = given {
+        return Ok(server);
     }
+    let server = env::var(SERVER_VARIABLE).unwrap_or_else(|_| DEFAULT_SERVER.into());
+    server.parse().map_err(|error| Failure::usage(format!("invalid value '{server}' for {SERVER_VARIABLE}: {error}")))
 }
 
 impl Ask {
     /// Asks and prints the answer.
     pub(super) fn run(self, request: Request) -> Result<Outcome, Failure> {
-        ask(&Target::Server(self.server), self.json, request)
+        let (json, connector) = (self.json, self.connector()?);
+        ask(&Target::Server(connector), json, request)
     }
 
     /// Asks the server that hosts the channel and prints its answer.
     pub(super) fn run_at_host(self, channel_name: &ChannelName, request: Request) -> Result<Outcome, Failure> {
+        self.run_as_client(Some(channel_name), request)
+    }
+
+    /// Asks the server, or the one that hosts the channel, and prints the answer. A message is sent again under its id
+    /// where its answer was lost.
+    pub(super) fn run_as_client(self, channel: Option<&ChannelName>, request: Request) -> Result<Outcome, Failure> {
+        let (json, connector) = (self.json, self.connector()?);
         let answered = link::runtime()?.block_on(async {
-            let client = Client::new(self.server);
-            let answered = link::watched(client.server(), client.ask_host(channel_name, request)).await;
+            let client = Client::over(connector);
+            let answered = async {
+                match channel {
+                    Some(channel_name) => client.ask_host(channel_name, request).await,
+                    None => client.request(request).await,
+                }
+            };
+            let answered = link::watched(client.server(), answered).await;
             client.close().await;
             link::answer(answered)
         });
-        report(&answered?, self.json)
+        report(&answered?, json)
+    }
+
+    /// Returns the way to the server. Asks for a password on the terminal.
+    pub(super) fn connector(self) -> Result<Connector, Failure> {
+        self.sign_in.connector(self.server, self.trust.trust()?)
     }
 }
 

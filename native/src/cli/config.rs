@@ -88,7 +88,7 @@ pub(super) fn refused(findings: &[Finding]) -> Failure {
 
 impl Check {
     fn run(self) -> Result<Outcome, Failure> {
-        let read = Sources::new(self.file.clone(), self.flags.0).read();
+        let (read, _) = Sources::new(self.file.clone(), self.flags.0).read().with_files().with_accounts(None);
         let mut text = String::new();
         for finding in &read.findings {
             text += &if self.json { finding.to_json().to_string() } else { finding.to_string() };
@@ -122,8 +122,11 @@ const HIDDEN: &str = "(hidden)";
 fn toml_of(settings: &Settings) -> String {
     let mut text = String::new();
     let mut section = "";
-    for repeats in REPEATED {
-        text += &repeated(settings, repeats);
+    for sections in REPEATED.map(|section| repeated(settings, section)) {
+        if !text.is_empty() && !sections.is_empty() {
+            text.push('\n');
+        }
+        text += &sections;
     }
     for setting in settings.iter().filter(|setting| !REPEATED.contains(&setting.key.section())) {
         let key = setting.key;

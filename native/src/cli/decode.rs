@@ -44,6 +44,10 @@ pub(super) struct Decode {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_payload: Option<u32>,
 
+    /// Show passwords and tokens, which are masked otherwise
+    #[arg(long)]
+    with_secrets: bool,
+
     /// Print each frame as one line of JSON
     #[arg(long)]
     json: bool,
@@ -157,7 +161,8 @@ impl Decode {
         if seen.format != Format::Raw || seen.compressed {
             let (direction, max_payload) = (self.direction.given(), self.max_payload());
             let options = ImportOptions { everything: self.all, direction, max_payload };
-            return capture::decode(input, bytes, count, options, filter, self.json, out);
+            let shown = capture::Shown { filter, json: self.json, with_secrets: self.with_secrets };
+            return capture::decode(input, bytes, count, options, shown, out);
         }
         if let Some(path) = self.file.as_deref().filter(|_| self.direction == Which::Auto && !seen.recognised) {
             // It may be another file than the user wanted.
@@ -172,8 +177,8 @@ impl Decode {
             }
         }
         let direction = self.direction.given().or(seen.direction).unwrap_or(Direction::Out);
-        let (max_payload, json) = (self.max_payload(), self.json);
-        stream::Stream { direction, max_payload, filter, json }.decode(input, bytes, count, out)
+        let (max_payload, json, with_secrets) = (self.max_payload(), self.json, self.with_secrets);
+        stream::Stream { direction, max_payload, filter, json, with_secrets }.decode(input, bytes, count, out)
     }
 
     fn max_payload(&self) -> Option<usize> {

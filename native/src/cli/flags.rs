@@ -41,6 +41,9 @@ fn arg(key: &'static Key) -> Arg {
         Fallback::Empty | Fallback::Found(_) => arg,
     };
     let arg = arg.action(if key.is_list { ArgAction::Append } else { ArgAction::Set });
+    // `--FLAG` is `--FLAG=true`.
+    let is_switch = matches!(key.kind, Kind::Bool);
+    let arg = if is_switch { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg };
     match key.kind {
         Kind::Choice(words) => arg.value_parser(PossibleValuesParser::new(words).try_map(|word| key.kind.parse(&word))),
         _ => arg.value_parser(OsStringValueParser::new().try_map(|text: OsString| key.kind.parse_os(&text))),

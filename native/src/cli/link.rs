@@ -10,18 +10,17 @@ use tokio::{
     time::{timeout, timeout_at},
 };
 
-use super::progress::Progress;
+use super::{Failure, ask, progress::Progress};
 use crate::{
-    client::{CONNECT_TIMEOUT, Connection, Error, ErrorKind},
+    client::{CONNECT_TIMEOUT, Connection, Connector, Error, ErrorKind, SignInError},
     server::OPERATOR_SOCKET,
-    server_address::ServerAddress,
     threads,
 };
 
 /// A server, and the way to it.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
-    Server(ServerAddress),
+    Server(Connector),
     /// The server that keeps its data there, with an operator's rights.
     Operator(PathBuf),
 }
@@ -29,7 +28,7 @@ pub(super) enum Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Server(address) => address.fmt(f),
+            Self::Server(connector) => connector.server().fmt(f),
             Self::Operator(data_dir) => data_dir.join(OPERATOR_SOCKET).display().fmt(f),
         }
     }
@@ -41,9 +40,12 @@ impl Target {
     /// # Errors
     ///
     /// The reason, with the target and advice.
-    pub(super) async fn connect(&self) -> Result<Connection, String> {
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         match self {
-            Self::Server(address) => Connection::open(address).await.map_err(|error| error.to_string()),
+            Self::Server(connector) => {
+                let opened = Connection::open(connector, connector.server()).await;
+                opened.map_err(|error| failure(&error))
+            }
             Self::Operator(data_dir) => {
                 let connecting = UnixStream::connect(data_dir.join(OPERATOR_SOCKET));
                 let connected = match timeout(CONNECT_TIMEOUT, connecting).await {
@@ -56,6 +58,15 @@ impl Target {
             }
         }
     }
+}
+
+/// Returns the failure of a command by an error, with the exit code of a refusal where the server refused to sign in.
+pub(super) fn failure(error: &Error) -> Failure {
+    let code = match error.kind() {
+        ErrorKind::SignIn(SignInError::Refused(refusal)) => ask::code(refusal.blame),
+        _ => 1,
+    };
+    Failure { words: visible(&error.to_string()).into_owned(), code }
 }
 
 /// Starts the runtime of a command that talks to one server.
@@ -82,10 +93,11 @@ pub(super) async fn watched<T>(server: impl fmt::Display, answering: impl Future
 /// # Errors
 ///
 /// The reason why there is none, with the server.
-pub(super) fn answer(answered: Result<Response, Error>) -> Result<Response, String> {
+pub(super) fn answer(answered: Result<Response, Error>) -> Result<Response, Failure> {
     answered.or_else(|error| match error.kind() {
         ErrorKind::Refused(refusal) | ErrorKind::Closing(refusal) => Ok(Response::Error(refusal.clone())),
-        kind => Err(format!("{}: {}", error.server(), unanswered(kind))),
+        ErrorKind::SignIn(_) => Err(failure(&error)),
+        kind => Err(format!("{}: {}", error.server(), unanswered(kind)).into()),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod account;
 mod ask;
 mod backup;
 mod chat;
@@ -8,17 +9,24 @@ mod decode;
 mod filter;
 mod flags;
 mod health;
+mod history;
 mod join;
 mod link;
+mod list;
 mod man;
+mod moderate;
+mod password;
 mod progress;
 mod send;
 mod serve;
+mod sign_in;
 mod size;
 mod tap;
 mod terminal;
 mod text;
+mod tls;
 mod top;
+mod trust;
 mod user;
 
 use std::{io, process::ExitCode};
@@ -67,15 +75,15 @@ enum Command {
     #[command(subcommand)]
     Config(config::Config),
     Hello(ask::Hello),
-    /// Show the channels that a server lists
-    List(ask::List),
+    List(list::List),
     /// Put a channel on a server's list
     Host(ask::Host),
     /// Take a channel off a server's list
     Unhost(ask::Unhost),
     Send(send::Send),
-    History(ask::History),
+    History(history::History),
     Join(join::Join),
+    Who(ask::Who),
     Chat(chat::Chat),
     Backup(backup::Backup),
     Restore(backup::Restore),
@@ -83,6 +91,11 @@ enum Command {
     Decode(decode::Decode),
     Health(health::Health),
     Top(top::Top),
+    #[command(subcommand)]
+    Tls(tls::Tls),
+    Delete(moderate::Delete),
+    #[command(subcommand)]
+    Account(account::Account),
     Disconnect(ask::Disconnect),
     #[command(hide = true)]
     Man(man::Man),
@@ -176,6 +189,7 @@ impl Cli {
             Command::Send(send) => send.run(),
             Command::History(history) => history.run(),
             Command::Join(join) => join.run(),
+            Command::Who(who) => who.run(),
             Command::Chat(chat) => chat.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
@@ -183,6 +197,9 @@ impl Cli {
             Command::Decode(decode) => decode.run(),
             Command::Health(health) => health.run(),
             Command::Top(top) => top.run(),
+            Command::Tls(tls) => tls.run(),
+            Command::Delete(delete) => delete.run(),
+            Command::Account(account) => account.run(),
             Command::Disconnect(disconnect) => disconnect.run(),
             Command::Man(man) => man.run(),
         }

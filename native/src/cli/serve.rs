@@ -1,6 +1,6 @@
 //! `chanwire serve`
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use listenfd::ListenFd;
@@ -33,7 +33,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, passed: ListenFd) -> Result<Outcome, Failure> {
         let sources = Sources::new(self.config.as_deref().map(absolute), self.flags.0);
-        let (settings, warnings) = sources.read().checked().map_err(|findings| refused(&findings))?;
+        let (read, accounts) = sources.read().with_files().with_accounts(None);
+        let (settings, warnings) = read.checked().map_err(|findings| refused(&findings))?;
         logging::start(&settings.log_level(), settings.log_format())?;
         for warning in warnings {
             tracing::warn!("{}", warning.words());
@@ -42,10 +43,13 @@ impl Serve {
             tracing::info!("{SQLITE_ADVICE}");
         }
         files::keep_private();
-        let config = settings.config().ok_or("there is no home directory to keep data in; name one with --data-dir")?;
+        let mut config =
+            settings.config().ok_or("there is no home directory to keep data in; name one with --data-dir")?;
+        let accounts = Arc::new(accounts.accounts);
+        config.set_accounts(accounts.clone());
         let runtime = threads::runtime()?;
         let result = runtime
-            .block_on(server::run(config, passed, Reloader::new(sources, settings)))
+            .block_on(server::run(config, passed, Reloader::new(sources, settings, accounts)))
             .map_err(|error| error.to_string());
         // A thread that looks up a name or writes to a pipe may be stuck.
         runtime.shutdown_background();

@@ -27,6 +27,7 @@ mod tests {
                 username: "a".parse().unwrap(),
                 message_content: "x".repeat(length),
                 channel_name: None,
+                client_message_id: None,
             })
         };
         let around = r#"{"username": "a", "message_content": ""}"#.len();

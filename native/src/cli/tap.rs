@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::{Failure, Outcome, filter};
+use super::{Failure, Outcome, filter, trust::TrustOptions};
 use crate::{
     config::{self, HttpAddress, NO_PAGE, http_host, listen_address},
     files,
@@ -12,6 +12,7 @@ use crate::{
     server_address::ServerAddress,
     tap::{self, Config, Form},
     threads,
+    tls::TlsFiles,
 };
 
 /// Stand between clients and a server, and show every byte that passes
@@ -19,6 +20,10 @@ use crate::{
 /// Clients connect to --listen instead of the server and notice nothing: bytes, ends and resets pass unchanged. The
 /// printed URL opens the inspector on their traffic; --write records it to a file, also with no page open. If the file
 /// cannot be written any more, the tap logs an error and stops recording, clients go on, and the exit code is 1.
+///
+/// A server at tls://HOST:PORT is reached by TLS. With a certificate of its own, the tap takes TLS from its clients as
+/// well. It then waits for a client's first byte before it connects to the server. What is shown and recorded is what
+/// was encrypted, with tls:// before the address of an encrypted side.
 ///
 /// The server sees the tap's address in place of its clients'. Everybody who reaches --listen may therefore do what is
 /// allowed from the tap's machine, such as moving or removing the channels that are hosted from it: let only clients
@@ -30,9 +35,21 @@ pub(super) struct Tap {
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: SocketAddr,
 
-    /// The server that they reach (HOST:PORT)
+    /// The server that they reach (HOST:PORT, or tls://HOST:PORT)
     #[arg(long, value_name = "ADDR")]
     to: ServerAddress,
+
+    #[command(flatten)]
+    trust: TrustOptions,
+
+    /// Take TLS from clients that begin with it, with the certificate in this file (PEM), followed by the others of its
+    /// chain; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+
+    /// The certificate's key (PEM), which others must not be able to read
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
 
     /// Serve the inspector's page here, or `off`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
@@ -42,6 +59,10 @@ pub(super) struct Tap {
     /// given more than once
     #[arg(long, value_name = "HOST[:PORT]", value_parser = http_host)]
     http_host: Vec<String>,
+
+    /// Serve the page by TLS alone (`required`), with the certificate of --tls-certificate, or in plain text alone (`off`)
+    #[arg(long, value_name = "MODE", default_value = "off", requires_if("required", "tls_certificate"))]
+    http_tls: HttpTls,
 
     /// Record to this file, which only you may read: JSON Lines if it ends in .jsonl, packets for Wireshark if it ends
     /// in .pcapng
@@ -56,6 +77,10 @@ pub(super) struct Tap {
     #[arg(long, requires = "write")]
     overwrite: bool,
 
+    /// Record passwords and tokens, which are masked otherwise
+    #[arg(long, requires = "write")]
+    with_secrets: bool,
+
     /// Record only what passes this filter, such as 'err || cmd == HOST'; the page begins with it as well
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
@@ -65,6 +90,13 @@ pub(super) struct Tap {
     log: String,
 }
 
+/// The TLS of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum HttpTls {
+    Off,
+    Required,
+}
+
 impl Tap {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         logging::start(&self.log, LogFormat::Text)?;
@@ -72,6 +104,9 @@ impl Tap {
         let Self { http: HttpAddress(http), http_host, .. } = &self;
         if http.is_none() && !http_host.is_empty() {
             return Err(Failure::usage(format!("--http-host: {NO_PAGE}")));
+        }
+        if http.is_none() && self.http_tls == HttpTls::Required {
+            return Err(Failure::usage(format!("--http-tls: {NO_PAGE}")));
         }
         if http.is_none() && self.write.is_none() && self.filter.is_some() {
             return Err(Failure::usage("--filter: there is neither a page nor a file to show it in; add --write FILE"));
@@ -91,11 +126,15 @@ impl Tap {
         let config = Config {
             listen: self.listen,
             to: self.to,
+            trust: self.trust.trust()?,
+            tls: self.tls_certificate.zip(self.tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
             http: self.http.0,
             http_hosts: self.http_host,
+            http_tls: self.http_tls == HttpTls::Required,
             write,
             backlog: self.backlog,
             overwrite: self.overwrite,
+            with_secrets: self.with_secrets,
             filter,
         };
         let runtime = threads::runtime()?;

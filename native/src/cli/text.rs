@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use chanwire_core::wire::{Channel, Hello, Response, StartLine as _, Status, StoredMessage};
+use chanwire_core::wire::{Channel, Hello, ListedChannel, Response, StartLine as _, Status, StoredMessage, User};
 use chanwire_inspect::{readable, visible};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -29,10 +29,23 @@ pub(super) fn as_text(response: &Response) -> String {
     match response {
         Response::Channels(channels) if channels.is_empty() => "no channels\n".into(),
         Response::Channels(channels) => channel_lines(channels).map(|line| line + "\n").collect(),
+        Response::Who { count, users, complete, .. } => {
+            let s = if *count == 1 { "" } else { "s" };
+            let more = if *complete { "" } else { "and others\n" };
+            format!("{count} connection{s}\n{}{more}", users.iter().map(user_line).collect::<String>())
+        }
+        Response::ChannelPage { channels, .. } if channels.is_empty() => "no channels\n".into(),
+        Response::ChannelPage { channels, .. } => {
+            let listed: Vec<Channel> = channels.iter().map(|listed| listed.channel.clone()).collect();
+            let last_id = |listed: &ListedChannel| listed.last_id.map_or(String::new(), |id| format!("  last id {id}"));
+            channel_lines(&listed).zip(channels).map(|(line, listed)| line + &last_id(listed) + "\n").collect()
+        }
         Response::Hosted { channel_name } => format!("hosted {}\n", visible(channel_name)),
         Response::Removed { channel_name } => format!("removed {}\n", visible(channel_name)),
-        Response::Delivered { timestamp } => format!("delivered {timestamp}\n"),
+        Response::Delivered { timestamp, id: None } => format!("delivered {timestamp}\n"),
+        Response::Delivered { timestamp, id: Some(id) } => format!("delivered {timestamp} as {id}\n"),
         Response::Hello(hello) => hello_lines(hello),
+        Response::Deleted { channel_name, id } => format!("deleted message {id} of {}\n", visible(channel_name)),
         Response::Disconnected { connection } => format!("disconnected {connection}\n"),
         Response::History { messages, .. } => messages.iter().map(message_line).collect(),
         Response::Error(error) => format!("{}: {}\n", visible(&error.error), visible(&error.details)),
@@ -58,6 +71,15 @@ fn hello_lines(hello: &Hello) -> String {
     lines
 }
 
+/// Formats a user of a channel as one line.
+fn user_line(user: &User) -> String {
+    let name = visible(&user.username);
+    match &user.account {
+        Some(account) if *account != *user.username => format!("{name} ({account})\n"),
+        _ => format!("{name}\n"),
+    }
+}
+
 /// Formats channels and their addresses in columns.
 pub(super) fn channel_lines(channels: &[Channel]) -> impl Iterator<Item = String> {
     let names: Vec<Cow<'_, str>> = channels.iter().map(|channel| visible(&channel.channel_name)).collect();
@@ -70,8 +92,19 @@ pub(super) fn channel_lines(channels: &[Channel]) -> impl Iterator<Item = String
 
 /// Formats a message as one line: time, id, user and text.
 pub(super) fn message_line(message: &StoredMessage) -> String {
-    let StoredMessage { id, username, message_content, timestamp, .. } = message;
-    format!("{timestamp} {id} {}: {}\n", visible(username), readable(message_content))
+    let StoredMessage { id, message_content, timestamp, .. } = message;
+    format!("{timestamp} {id}{}: {}\n", sender(message), readable(message_content))
+}
+
+/// Formats the sender of a message, to stand behind a time or an id: a blank and the name that a guest gave, or `@` and
+/// the account that the server verified, with the username if that is another. No name that a guest gives looks so.
+pub(super) fn sender(message: &StoredMessage) -> String {
+    let username = visible(&message.username);
+    match &message.account {
+        None => format!(" {username}"),
+        Some(account) if *message.username == **account => format!("@{account}"),
+        Some(account) => format!("@{account} {username}"),
+    }
 }
 
 /// Formats an answer as one line of JSON: its status, and its payload in canonical bytes.
@@ -111,18 +144,19 @@ mod tests {
 
     #[test]
     fn no_text_of_an_answer_controls_the_terminal() {
-        let message = StoredMessage {
-            channel_name: HOSTILE_NAME.parse().unwrap(),
-            id: 1,
-            username: HOSTILE_NAME.parse().unwrap(),
-            message_content: HOSTILE.into(),
-            timestamp: Timestamp::from_unix(0),
-        };
+        let message = StoredMessage::new(
+            HOSTILE_NAME.parse().unwrap(),
+            1,
+            HOSTILE_NAME.parse().unwrap(),
+            HOSTILE.into(),
+            Timestamp::from_unix(0),
+        );
         let messages = vec![message.clone()];
         for (response, texts) in [
             (Response::Channels(vec![channel(HOSTILE_NAME)]), 1),
             (Response::Hosted { channel_name: HOSTILE_NAME.parse().unwrap() }, 1),
             (Response::Removed { channel_name: HOSTILE_NAME.parse().unwrap() }, 1),
+            (Response::Deleted { channel_name: HOSTILE_NAME.parse().unwrap(), id: 7 }, 1),
             (Response::History { channel_name: HOSTILE_NAME.parse().unwrap(), messages }, 2),
             (Response::Error(ErrorResponse::request(HOSTILE, HOSTILE)), 2),
         ] {
@@ -132,6 +166,24 @@ mod tests {
             assert!(!line.contains(|char: char| char.is_control() || char == '\u{202e}'), "{line:?}");
         }
         assert_eq!(message_line(&message), format!("1970-01-01T00:00:00Z 1 {SHOWN_NAME}: {SHOWN}\n"));
+    }
+
+    #[test]
+    fn no_name_that_a_guest_gives_looks_like_an_account() {
+        let from = |username: &str, account: Option<&str>| {
+            let (channel_name, username) = ("general".parse().unwrap(), username.parse().unwrap());
+            let mut message = StoredMessage::new(channel_name, 41, username, "hi".into(), Timestamp::from_unix(0));
+            message.account = account.map(|account| account.parse().unwrap());
+            message_line(&message)
+        };
+        for (username, account, line) in [
+            ("ann", None, "1970-01-01T00:00:00Z 41 ann: hi\n"),
+            ("@ann", None, "1970-01-01T00:00:00Z 41 @ann: hi\n"),
+            ("ann", Some("ann"), "1970-01-01T00:00:00Z 41@ann: hi\n"),
+            ("Ann B.", Some("ann"), "1970-01-01T00:00:00Z 41@ann Ann B.: hi\n"),
+        ] {
+            assert_eq!(from(username, account), line);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{env, fs};
 
-use chanwire_core::wire::Username;
+use chanwire_core::wire::{AccountName, Username};
 use clap::Args;
 use rustix::process::getuid;
 
@@ -10,24 +10,26 @@ use super::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct User {
-    /// The user name of the messages [default: the system's user name]
+    /// The user name of the messages [default: the account's name, or else the system's user name]
     #[arg(long, short, value_name = "NAME")]
     user: Option<String>,
 }
 
 impl User {
-    /// Returns the name given with --user, or else the name of the user who runs the process.
-    pub(super) fn name(self) -> Result<Username, Failure> {
-        let Some(name) = self
-            .user
-            .or_else(|| ["USER", "LOGNAME"].into_iter().find_map(non_empty_variable))
-            .or_else(password_file_name)
-        else {
+    /// Returns the name given with --user, or else that of the account, or of the user who runs the process.
+    pub(super) fn name(self, account: Option<&AccountName>) -> Result<Username, Failure> {
+        let default = || account.map(ToString::to_string).or_else(system_name);
+        let Some(name) = self.user.or_else(default) else {
             return Err(Failure::usage("the user name is unknown; set one with --user NAME"));
         };
         let wrong = |error| Failure::usage(format!("{error}; set another one with --user NAME"));
         Username::try_from(name).map_err(wrong)
     }
+}
+
+/// Returns the name of the user who runs the process.
+pub(super) fn system_name() -> Option<String> {
+    ["USER", "LOGNAME"].into_iter().find_map(non_empty_variable).or_else(password_file_name)
 }
 
 fn non_empty_variable(variable: &str) -> Option<String> {

@@ -1,7 +1,6 @@
 //! Drives one client connection: sends requests and reports events until it ends.
 
 use std::{
-    io,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -9,7 +8,7 @@ use std::{
 use chanwire_core::{
     Limits,
     endpoint::{Client, ClientEvent, Endpoint as _, ProtocolViolation, RequestId},
-    wire::{ErrorResponse, FaultKind, Request},
+    wire::{FaultKind, Hello, Request, Response},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -34,25 +33,20 @@ pub(crate) trait Session {
         false
     }
 
+    /// Takes the server's answer to the request for notices, before any other; `None` of an older server.
+    fn on_hello(&mut self, _: Option<Hello>) {}
+
     /// Takes an event.
     fn on_event(&mut self, event: ClientEvent);
 }
 
-/// The end of a connection.
-#[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) kind: ErrorKind,
-    /// Whether the server ended it, so that it carries out no further request.
-    pub(crate) ended_by_server: bool,
-}
-
-/// Carries requests and events until the connection ends. Reads only while the gate is open.
+/// Carries requests and events until the connection ends, and returns the reason. Reads only while the gate is open.
 pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     gate: Arc<Gate>,
     session: &mut impl Session,
     clock: Clock,
-) -> End {
+) -> ErrorKind {
     let limits = Limits::client();
     let max_in_flight = limits.max_in_flight;
     let mut client = Client::new(limits);
@@ -61,39 +55,28 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         .then(|| client.send(clock.now(), &Request::Hello { notices: true }))
         // A connection without a request takes one.
         .and_then(Result::ok);
-    let mut carrier = Carrier { session, hello, max_in_flight, closing: false, reason: None, ended_by_server: true };
+    let mut carrier = Carrier { session, hello, max_in_flight, closing: false, reason: None };
     let ending = driver::drive(&mut client, &mut Gated { stream, gate }, &mut carrier, clock).await;
     carrier.end(ending)
 }
 
 struct Carrier<'a, S> {
     session: &'a mut S,
-    /// The request for notices, of which the session sees nothing.
+    /// The request for notices.
     hello: Option<RequestId>,
     max_in_flight: usize,
     closing: bool,
     /// The reason for the end, where an event gave one.
     reason: Option<ErrorKind>,
-    ended_by_server: bool,
 }
 
 impl<S> Carrier<'_, S> {
-    fn end(self, ending: Ending) -> End {
-        let ended_by_server = self.ended_by_server
-            && match &ending {
-                Ending::Closed => true,
-                Ending::Reset => false,
-                Ending::Failed(error) => matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe
-                ),
-            };
-        let kind = self.reason.unwrap_or_else(|| match ending {
+    fn end(self, ending: Ending) -> ErrorKind {
+        self.reason.unwrap_or_else(|| match ending {
             Ending::Closed => ErrorKind::Closed,
             Ending::Reset => ErrorKind::WriteTimeout,
             Ending::Failed(error) => ErrorKind::Broken(Arc::new(error)),
-        });
-        End { kind, ended_by_server }
+        })
     }
 }
 
@@ -105,19 +88,19 @@ pub(crate) const fn is_cut(violation: &ProtocolViolation) -> bool {
 impl<S: Session> Application<Client> for Carrier<'_, S> {
     fn on_event(&mut self, _: &mut Client, _: Clock, event: ClientEvent) {
         match &event {
-            ClientEvent::Answer { id, .. } if self.hello == Some(*id) => return,
-            ClientEvent::Closing(error) => {
-                // Otherwise the server may still carry out the requests that it received.
-                self.ended_by_server = error.error == ErrorResponse::SERVER_STOPPING;
-                self.reason = Some(ErrorKind::Closing(error.clone()));
-            }
+            ClientEvent::Closing(error) => self.reason = Some(ErrorKind::Closing(error.clone())),
             ClientEvent::Broken(violation) => {
-                self.ended_by_server &= is_cut(violation);
                 self.reason.get_or_insert_with(|| ErrorKind::Violation(violation.clone()));
             }
             _ => {}
         }
-        self.session.on_event(event);
+        match event {
+            ClientEvent::Answer { id, response } if self.hello == Some(id) => self.session.on_hello(match response {
+                Response::Hello(hello) => Some(hello),
+                _ => None,
+            }),
+            event => self.session.on_event(event),
+        }
     }
 
     fn poll_call(&mut self, client: &mut Client, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {

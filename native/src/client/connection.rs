@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -11,24 +10,20 @@ use std::{
 
 use chanwire_core::{
     endpoint::ClientEvent,
-    wire::{Request, Response, StoredMessage},
+    wire::{Hello, Request, Response, StoredMessage},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
-    time::timeout,
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
 };
 
 use super::{
     Error, ErrorKind,
     carry::{Session, carry},
+    connector::Connector,
     gate::Gate,
 };
-use crate::{clock::Clock, server_address::ServerAddress, socket, threads};
-
-/// Timeout for connecting to a server.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::{clock::Clock, server_address::ServerAddress};
 
 /// The most queued or pending requests of a connection; further ones wait to be submitted.
 const MAX_OPEN: usize = 1024;
@@ -41,6 +36,8 @@ pub(crate) struct Connection {
     room: Arc<Semaphore>,
     /// The reason for the connection's end, once it has ended.
     ended: watch::Receiver<Option<ErrorKind>>,
+    /// The server's retry window, once it was asked for.
+    retry_window: Arc<OnceCell<Option<Duration>>>,
 }
 
 #[derive(Debug)]
@@ -93,24 +90,10 @@ impl Future for Pending {
     }
 }
 
-/// Opens a TCP connection to a server.
-pub(crate) async fn open(server: &ServerAddress) -> Result<TcpStream, ErrorKind> {
-    if server.host().parse::<IpAddr>().is_err() {
-        threads::check().map_err(|message| ErrorKind::System(message.into()))?;
-    }
-    match timeout(CONNECT_TIMEOUT, socket::connect_to(server)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(ErrorKind::Connect(Arc::new(error))),
-        Err(_) => Err(ErrorKind::ConnectTimeout(CONNECT_TIMEOUT)),
-    }
-}
-
 impl Connection {
-    /// Connects to a server, for requests.
-    pub(crate) async fn open(server: &ServerAddress) -> Result<Self, Error> {
-        let name: Arc<str> = server.to_string().into();
-        let stream = open(server).await.map_err(|kind| Error::new(name.clone(), kind))?;
-        Ok(Self::over(stream, name))
+    /// Connects to a server, or to a peer on its list, for requests.
+    pub(crate) async fn open(connector: &Connector, to: &ServerAddress) -> Result<Self, Error> {
+        Ok(Self::over(connector.open_named(to).await?, to.to_string()))
     }
 
     /// Uses a stream as a connection, for requests.
@@ -135,12 +118,13 @@ impl Connection {
         let mut requests =
             Requests { server: server.clone(), calls: received, open: VecDeque::new(), reason: None, push };
         tokio::spawn(async move {
-            let kind = carry(stream, gate, &mut requests, Clock::start()).await.kind;
+            let kind = carry(stream, gate, &mut requests, Clock::start()).await;
             requests.fail(&kind);
             // The caller may have dropped the receiver.
             let _ = end.send(Some(kind));
         });
-        Self { server, calls, room: Arc::new(Semaphore::new(MAX_OPEN)), ended }
+        let room = Arc::new(Semaphore::new(MAX_OPEN));
+        Self { server, calls, room, ended, retry_window: Arc::default() }
     }
 
     /// Submits a request; requests are sent in the order of submission. Waits while 1,024 are unanswered.
@@ -157,6 +141,21 @@ impl Connection {
     /// Sends a request and waits for its answer.
     pub(crate) async fn request(&self, request: Request) -> Result<Response, Unanswered> {
         self.submit(request).await?.await
+    }
+
+    /// Returns the time within which the server stores a message once that is sent again under its id; `None` of an
+    /// older server. Asks by HELLO at the first call.
+    pub(crate) async fn retry_window(&self) -> Result<Option<Duration>, Unanswered> {
+        let ask = || async {
+            match self.request(Request::Hello { notices: false }).await {
+                Ok(Response::Hello(hello)) if hello.has(Hello::CLIENT_MESSAGE_ID) => {
+                    Ok(hello.retry_window.map(Duration::from_secs))
+                }
+                Err(unanswered) if unanswered.error.refusal().is_none() => Err(unanswered),
+                _ => Ok(None),
+            }
+        };
+        self.retry_window.get_or_try_init(ask).await.copied()
     }
 
     /// Returns whether it has ended.

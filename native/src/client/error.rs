@@ -7,6 +7,9 @@ use chanwire_core::{
     wire::{Blame, ErrorResponse},
 };
 
+use super::SignInError;
+use crate::tls::TlsError;
+
 /// The error of a failed call: the server and the reason.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -26,6 +29,12 @@ pub enum ErrorKind {
     /// No connection was made in this time, so nothing was sent.
     #[error("no connection within {} seconds", .0.as_secs())]
     ConnectTimeout(Duration),
+    /// No encrypted connection was made, so nothing was sent.
+    #[error("{0}")]
+    Tls(TlsError),
+    /// The client did not sign in to its account, so nothing else was sent.
+    #[error("{0}")]
+    SignIn(SignInError),
     /// The system lacks a resource, such as a thread for a name lookup.
     #[error("{0}")]
     System(Arc<str>),
@@ -55,6 +64,16 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Returns whether it is a failure of TLS or of signing in that stays until somebody changes a certificate, what is
+    /// trusted, or an account.
+    pub(crate) fn is_permanent(&self) -> bool {
+        match self {
+            Self::Tls(error) => !error.is_temporary(),
+            Self::SignIn(error) => !error.is_temporary(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Closing(error) if error.error == ErrorResponse::SERVER_STOPPING => {
@@ -70,7 +89,7 @@ impl Error {
         Self { server: server.into(), kind }
     }
 
-    /// Returns the server that the call was about, as `HOST:PORT`.
+    /// Returns the server that the call was about, as `HOST:PORT` or `tls://HOST:PORT`.
     #[must_use]
     pub fn server(&self) -> &str {
         &self.server
@@ -100,9 +119,11 @@ impl Error {
     /// Returns whether the same call may succeed later although nothing about it is changed: the connection could not
     /// be made or was lost, or the server failed.
     #[must_use]
-    pub const fn is_temporary(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         match &self.kind {
             ErrorKind::Refused(error) => matches!(error.blame, Blame::Server),
+            ErrorKind::Tls(error) => error.is_temporary(),
+            ErrorKind::SignIn(error) => error.is_temporary(),
             ErrorKind::ClientClosed => false,
             _ => true,
         }

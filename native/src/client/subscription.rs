@@ -11,7 +11,7 @@ use std::{
 
 use chanwire_core::{
     endpoint::ClientEvent,
-    wire::{Blame, ChannelName, ErrorResponse, JoinFrom, Request, Response, StoredMessage},
+    wire::{Blame, ChannelName, ErrorResponse, Hello, JoinFrom, Request, Response, StoredMessage, Username},
 };
 use futures_util::Stream;
 use tokio::{
@@ -23,7 +23,6 @@ use super::{
     Client, Error, ErrorKind,
     backoff::Backoff,
     carry::{Session, carry},
-    connection,
     gate::{Gate, Held},
     is_elsewhere,
 };
@@ -43,8 +42,8 @@ const CHANNEL_REMOVED: &str = "Channel removed";
 /// back, and the first attempt is made then ([`Error::retry_after`]). Each disconnect and reconnect is an
 /// event, and so are messages that the server no longer keeps.
 ///
-/// Ends with an error when reconnecting cannot help: the channel is removed, or the server refuses the JOIN. Dropping
-/// it closes the connection; [`leave`](Self::leave) also waits for the server's answer.
+/// Ends with an error when reconnecting cannot help: the channel is removed, the server refuses the JOIN, or its
+/// certificate is not trusted any more. Dropping it closes the connection; [`leave`](Self::leave) also waits for the server's answer.
 #[derive(Debug)]
 pub struct Subscription {
     events: mpsc::UnboundedReceiver<Delivered>,
@@ -81,14 +80,21 @@ pub enum SubscriptionEvent {
 
 impl Subscription {
     /// Joins a channel at its host, and rejoins it after each disconnect.
-    pub(super) async fn join(client: Client, channel_name: &ChannelName, from: JoinFrom) -> Result<Self, Error> {
+    pub(super) async fn join(
+        client: Client,
+        channel_name: &ChannelName,
+        from: JoinFrom,
+        username: Option<Username>,
+    ) -> Result<Self, Error> {
         let (deliver, events) = mpsc::unbounded_channel();
         let (leave, leaving) = oneshot::channel();
         let (joined, first) = oneshot::channel();
+        let server = client.server().clone();
         let follower = Follower {
-            host: client.server().clone(),
+            host: server.clone(),
             client,
             channel_name: channel_name.clone(),
+            username,
             output: Output { deliver, gate: Arc::default(), joined: Some(joined) },
             leaving,
             after: match from {
@@ -103,7 +109,7 @@ impl Subscription {
             Ok(Ok(last_id)) => Ok(Self { events, leave, last_id, over: false }),
             Ok(Err(error)) => Err(error),
             // The task was dropped with its runtime.
-            Err(_) => Err(Error::new(channel_name.as_str(), ErrorKind::ClientClosed)),
+            Err(_) => Err(Error::new(server.to_string(), ErrorKind::ClientClosed)),
         }
     }
 
@@ -179,6 +185,8 @@ struct Follower {
     /// The channel's host, as far as it is known.
     host: ServerAddress,
     channel_name: ChannelName,
+    /// The name under which WHO shows the subscriber.
+    username: Option<Username>,
     output: Output,
     leaving: oneshot::Receiver<oneshot::Sender<()>>,
     /// The id after which messages go on, where it is known.
@@ -251,7 +259,9 @@ impl Follower {
                     match found {
                         Ok(true) => continue,
                         Ok(false) => return self.end(ErrorKind::Refused(error)),
-                        Err(error) if self.output.joined.is_some() => return self.output.end(error),
+                        Err(error) if self.output.joined.is_some() || error.kind().is_permanent() => {
+                            return self.output.end(error);
+                        }
                         Err(error) => error.kind().clone(),
                     }
                 }
@@ -263,6 +273,8 @@ impl Follower {
                 Attempt::Lost(ErrorKind::Closing(error)) if error.error == CHANNEL_REMOVED => {
                     return self.end(ErrorKind::Closing(error));
                 }
+                // Silent attempts would hide that somebody may stand between.
+                Attempt::Lost(kind) if kind.is_permanent() => return self.end(kind),
                 Attempt::Lost(kind) => kind,
             };
             let after = match self.after {
@@ -304,7 +316,7 @@ impl Follower {
     /// Connects, joins, and passes messages on until the connection ends. Returns also whether it joined.
     async fn connect(&mut self, from: JoinFrom) -> (Attempt, bool) {
         let connected = tokio::select! {
-            connected = connection::open(&self.host) => connected,
+            connected = self.client.connector().open(&self.host) => connected,
             leave = &mut self.leaving => {
                 left(leave.ok());
                 return (Attempt::Over, false);
@@ -316,14 +328,17 @@ impl Follower {
         };
         let gate = self.output.gate.clone();
         let mut tail = Tail {
-            request: Some(Request::Join { channel_name: self.channel_name.clone(), from }),
+            join: Some(from),
+            // Without a name to tell, JOIN need not wait for the features.
+            may_join: self.username.is_none(),
+            has_presence: false,
             follower: self,
             joined: false,
             refused: None,
             over: false,
             left: None,
         };
-        let end = carry(stream, gate, &mut tail, Clock::start()).await;
+        let kind = carry(stream, gate, &mut tail, Clock::start()).await;
         let Tail { joined, refused, over, left: done, .. } = tail;
         let attempt = match refused {
             _ if over => {
@@ -331,7 +346,7 @@ impl Follower {
                 Attempt::Over
             }
             Some(error) => Attempt::Refused(error),
-            None => Attempt::Lost(end.kind),
+            None => Attempt::Lost(kind),
         };
         (attempt, joined)
     }
@@ -348,8 +363,12 @@ fn left(done: Option<oneshot::Sender<()>>) {
 /// One connection of a subscription.
 struct Tail<'a> {
     follower: &'a mut Follower,
-    /// The request to send next.
-    request: Option<Request>,
+    /// The position to join from, until JOIN is sent.
+    join: Option<JoinFrom>,
+    /// Whether JOIN may be sent: its `username` is for servers whose features name it.
+    may_join: bool,
+    /// Whether the server says who has joined a channel.
+    has_presence: bool,
     joined: bool,
     refused: Option<ErrorResponse>,
     /// The subscription has ended, and the connection closes.
@@ -376,8 +395,17 @@ impl Tail<'_> {
 
 impl Session for Tail<'_> {
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
-        if let Some(request) = self.request.take() {
-            return Poll::Ready(Some(request));
+        if !self.may_join {
+            // Polled again after the answer to HELLO.
+            return Poll::Pending;
+        }
+        if let Some(from) = self.join.take() {
+            let username = self.follower.username.clone().filter(|_| self.has_presence);
+            return Poll::Ready(Some(Request::Join {
+                channel_name: self.follower.channel_name.clone(),
+                from,
+                username,
+            }));
         }
         if self.over || self.refused.is_some() {
             return Poll::Ready(None);
@@ -390,6 +418,11 @@ impl Session for Tail<'_> {
 
     fn wants_notices(&self) -> bool {
         true
+    }
+
+    fn on_hello(&mut self, hello: Option<Hello>) {
+        self.may_join = true;
+        self.has_presence = hello.is_some_and(|hello| hello.has(Hello::PRESENCE));
     }
 
     fn on_event(&mut self, event: ClientEvent) {

@@ -1,7 +1,7 @@
 //! The configuration file: reading it whole, and finding every fault in it at once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{Metadata, OpenOptions},
     io::{self, Read},
     ops::Range,
@@ -19,14 +19,12 @@ use super::{
     finding::{Finding, Origin, Place},
     keys::{Key, REPEATED, Table},
     suggest,
+    toml_text::{TomlText, position},
     value::Value,
 };
 
 /// The largest file that is read.
 const LARGEST: u64 = 1 << 20;
-
-/// The most times that a file is parsed, each time without the lines on which the last time failed.
-const ROUNDS: usize = 32;
 
 /// A value of a file.
 #[derive(Debug)]
@@ -97,46 +95,18 @@ fn text(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Finds the values in a text, and every fault.
 pub(super) fn parse(table: &Table, file: &Arc<Path>, text: &str) -> Contents {
-    let mut reader = Reader { table, file, text, given: BTreeMap::new(), findings: Vec::new() };
-    let broken = reader.blank_broken_lines();
-    let syntax = reader.findings.len();
-    reader.table(DeTable::parse_recoverable(&broken.text).0.get_ref(), "", "");
-    let Reader { given, mut findings, .. } = reader;
-    let mut index = 0;
-    findings.retain(|finding| {
-        index += 1;
-        index <= syntax || !broken.is_misplaced(finding.order().1)
+    let text = TomlText { file, text };
+    let mut reader = Reader { table, text, given: BTreeMap::new(), findings: Vec::new() };
+    let findings = text.read(|table| {
+        reader.table(table, "", "");
+        std::mem::take(&mut reader.findings)
     });
-    Contents { given: given.into_values().collect(), findings }
-}
-
-/// A text whose lines with syntax errors are blank.
-struct Broken {
-    text: String,
-    /// The lines of headers among them, counted from 1.
-    headers: BTreeSet<usize>,
-}
-
-impl Broken {
-    /// Returns whether a line belongs to a section whose header is broken.
-    fn is_misplaced(&self, line: usize) -> bool {
-        let Some(header) = self.headers.range(..=line).next_back() else { return false };
-        let between = self.text.lines().take(line).skip(*header);
-        !between.into_iter().any(|line| line.trim_start().starts_with('['))
-    }
-}
-
-/// Returns the line and the column of a byte.
-fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    (before.matches('\n').count() + 1, line.chars().count() + 1)
+    Contents { given: reader.given.into_values().collect(), findings }
 }
 
 struct Reader<'a> {
     table: &'a Table,
-    file: &'a Arc<Path>,
-    text: &'a str,
+    text: TomlText<'a>,
     /// By path.
     given: BTreeMap<&'static str, Given>,
     findings: Vec<Finding>,
@@ -144,46 +114,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn place(&self, span: Range<usize>) -> Place {
-        let (line, column) = position(self.text, span.start);
-        Place { file: self.file.clone(), line, column }
-    }
-
-    /// Reports the syntax errors, and returns the text without the lines that have them. A parser goes on after most
-    /// errors, but not after all.
-    fn blank_broken_lines(&mut self) -> Broken {
-        let mut broken = Broken { text: self.text.into(), headers: BTreeSet::new() };
-        for _ in 0..ROUNDS {
-            let (_, errors) = DeTable::parse_recoverable(&broken.text);
-            let mut lines = BTreeSet::new();
-            for error in errors {
-                let place = self.place(error.span().unwrap_or_default());
-                // One error can cause another on its line.
-                if lines.insert(place.line) {
-                    let message = error.message().trim().replace('\n', ", ");
-                    self.findings.push(Finding::of_file(place, format!("invalid TOML: {message}")));
-                }
-            }
-            if lines.is_empty() {
-                break;
-            }
-            let mut blanked = String::with_capacity(broken.text.len());
-            for (index, line) in broken.text.split_inclusive('\n').enumerate() {
-                if !lines.contains(&(index + 1)) {
-                    blanked.push_str(line);
-                    continue;
-                }
-                if line.trim_start().starts_with('[') {
-                    broken.headers.insert(index + 1);
-                }
-                // As many bytes, so that positions stay.
-                blanked.extend(line.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
-            }
-            if blanked == broken.text {
-                break;
-            }
-            broken.text = blanked;
-        }
-        broken
+        self.text.place(span)
     }
 
     fn fault(&mut self, span: Range<usize>, key: &str, message: impl Into<String>) {
@@ -200,7 +131,7 @@ impl Reader<'_> {
             let (shown, path) = (join(written), join(section));
             if let Some(key) = self.table.find(&path) {
                 self.value(key, name.span(), value, section);
-            } else if section.is_empty() && self.table.sections().contains(&path.as_str()) {
+            } else if self.table.sections().contains(&path.as_str()) {
                 self.section(value, name.span(), &path, &path);
             } else {
                 self.unknown(name.span(), value, &shown, &path);
@@ -313,7 +244,11 @@ impl Reader<'_> {
             }
             return;
         }
-        let is_section = matches!(value.get_ref(), DeValue::Table(_)) && !path.contains('.');
+        let is_table = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::Table(_));
+        let is_section = match value.get_ref() {
+            DeValue::Array(elements) => !elements.is_empty() && elements.iter().all(is_table),
+            _ => is_table(value) && !path.contains('.'),
+        };
         let (message, suggestion) = if is_section {
             ("is no section", suggest::section(self.table, path))
         } else {

@@ -3,13 +3,16 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use chanwire_core::Network;
+use chanwire_core::{
+    Network,
+    rights::{Pattern, Subject},
+};
 
 use super::{
-    Advertised, Hosted, HttpAddress, MetricsAddress, http_host, listen_address,
+    Advertised, Hosted, HttpAddress, MetricsAddress, http_host, rules,
     value::{Kind, Value},
 };
-use crate::{logging, server_address::ServerAddress, store};
+use crate::{logging, server_address::ServerAddress, store, tls::Pin, unix_socket::ListenAddress};
 
 /// One key.
 #[derive(Debug)]
@@ -67,14 +70,14 @@ impl fmt::Display for Applied {
 }
 
 impl Key {
-    /// Returns the section.
+    /// Returns the section, which may be in another.
     pub(crate) fn section(&self) -> &'static str {
-        self.path.split_once('.').map_or("", |(section, _)| section)
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
     }
 
     /// Returns the name within the section.
     pub(crate) fn name(&self) -> &'static str {
-        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
     }
 
     /// Returns the name of the environment variable.
@@ -110,7 +113,7 @@ pub(crate) struct Retired {
 }
 
 /// The sections of which there may be several, as in `[[listener]]`.
-pub(crate) const REPEATED: [&str; 1] = ["listener"];
+pub(crate) const REPEATED: [&str; 2] = ["listener", "auth.rule"];
 
 impl Table {
     pub(crate) fn find(&self, path: &str) -> Option<&'static Key> {
@@ -124,7 +127,7 @@ impl Table {
 
     /// Returns the sections in the order of the table.
     pub(crate) fn sections(&self) -> Vec<&'static str> {
-        let retired = self.retired.iter().filter_map(|retired| retired.path.split_once('.'));
+        let retired = self.retired.iter().filter_map(|retired| retired.path.rsplit_once('.'));
         let mut sections: Vec<&str> = self.keys.iter().map(|key| key.section()).collect();
         sections.extend(retired.map(|(section, _)| section));
         let mut seen = BTreeSet::new();
@@ -141,13 +144,20 @@ static KEYS: &[&Key] = &[
     &LISTENER_PROXY,
     &LISTENER_PROXY_FROM,
     &LISTENER_ADDRESS_RIGHTS,
+    &LISTENER_TLS,
+    &TLS_CERTIFICATE,
+    &TLS_KEY,
+    &TLS_MODE,
     &HOSTING_CHANNELS,
     &HOSTING_TRACKERS,
+    &HOSTING_TRACKER_CA,
+    &HOSTING_TRACKER_PINS,
     &HOSTING_LEASE,
     &HOSTING_ADVERTISE,
     &HTTP_LISTEN,
     &HTTP_HOSTS,
     &HTTP_TRUSTED_PROXIES,
+    &HTTP_TLS,
     &METRICS_LISTEN,
     &METRICS_HOSTS,
     &STORE_DATA_DIR,
@@ -156,6 +166,8 @@ static KEYS: &[&Key] = &[
     &STORE_RETAIN_BYTES,
     &STORE_MAX,
     &STORE_MIN_FREE,
+    &RETRY_WINDOW,
+    &RETRY_MAX_KEYS,
     &LIMITS_MAX_PAYLOAD,
     &LIMITS_MAX_CONNECTIONS,
     &LIMITS_MAX_CHANNELS,
@@ -173,8 +185,15 @@ static KEYS: &[&Key] = &[
     &LIMITS_ADDRESS_CONNECTS,
     &LIMITS_ADDRESS_CONNECTS_BURST,
     &LIMITS_ADDRESS_CHANNELS,
+    &LIMITS_ACCOUNT_CHANNELS,
     &LIMITS_EXEMPT,
     &LIMITS_DENY,
+    &AUTH_GUESTS,
+    &AUTH_ALLOW_PLAINTEXT,
+    &AUTH_RULE_CHANNELS,
+    &AUTH_RULE_READ,
+    &AUTH_RULE_WRITE,
+    &AUTH_RULE_HOST,
     &DRAIN_DELAY,
     &DRAIN_RATE,
     &DRAIN_TIMEOUT,
@@ -211,10 +230,10 @@ pub(crate) static LISTENER_ADDRESS: Key = Key {
     path: "listener.address",
     flag: "listen",
     value_name: "ADDR",
-    kind: Kind::Text { expected: "IP:PORT, such as \"127.0.0.1:22236\"", check: |text| listen_address(text).map(drop) },
+    kind: Kind::Text { expected: ListenAddress::EXPECTED, check: |text| text.parse::<ListenAddress>().map(drop) },
     is_list: true,
     default: Fallback::Value("127.0.0.1:22236"),
-    help: "Listen here (IP:PORT) for every channel; may be given more than once",
+    help: "Listen here (IP:PORT, or unix:/PATH for a Unix socket) for every channel; may be given more than once",
     precedent: "Redis listens on loopback until it is told otherwise",
     ..KEY
 };
@@ -248,6 +267,48 @@ pub(crate) static LISTENER_ADDRESS_RIGHTS: Key = Key {
     ..KEY
 };
 
+pub(crate) static LISTENER_TLS: Key = Key {
+    path: "listener.tls",
+    kind: Kind::Choice(&["off", "optional", "required"]),
+    default: Fallback::Found("that of tls.mode"),
+    help: "Take TLS from clients that begin with it and plain text from the others, TLS alone, or plain text alone",
+    precedent: "one port for old and new clients, since a client speaks first",
+    only_in_file: true,
+    ..KEY
+};
+
+pub(crate) static TLS_CERTIFICATE: Key = Key {
+    path: "tls.certificate",
+    flag: "tls-certificate",
+    value_name: "FILE",
+    kind: Kind::File,
+    default: Fallback::Found("none: TLS is off"),
+    help: "Serve TLS with the certificate in this file (PEM), followed by the others of its chain; read again at a \
+           reload and when it changes",
+    ..KEY
+};
+
+pub(crate) static TLS_KEY: Key = Key {
+    path: "tls.key",
+    flag: "tls-key",
+    value_name: "FILE",
+    kind: Kind::File,
+    default: Fallback::Found("none: TLS is off"),
+    help: "The certificate's key (PEM), which others must not be able to read",
+    ..KEY
+};
+
+pub(crate) static TLS_MODE: Key = Key {
+    path: "tls.mode",
+    flag: "tls-mode",
+    value_name: "MODE",
+    kind: Kind::Choice(&["off", "optional", "required"]),
+    default: Fallback::Found("\"optional\" with a certificate, \"off\" without"),
+    help: "The `tls` of each listener that has none of its own, also those of --listen and --host: TLS from clients that \
+           begin with it and plain text from the others, TLS alone, or plain text alone",
+    ..KEY
+};
+
 pub(crate) static HOSTING_CHANNELS: Key = Key {
     path: "hosting.channels",
     flag: "host",
@@ -264,11 +325,38 @@ pub(crate) static HOSTING_TRACKERS: Key = Key {
     flag: "tracker",
     value_name: "ADDR",
     kind: Kind::Text {
-        expected: "HOST:PORT",
+        expected: "HOST:PORT or tls://HOST:PORT",
         check: |text| text.parse::<ServerAddress>().map(drop).map_err(|error| error.to_string()),
     },
     is_list: true,
-    help: "Keep the channels of --host on this server's list as well (HOST:PORT); may be given more than once",
+    help: "Keep the channels of --host on this server's list as well (HOST:PORT, or tls://HOST:PORT); may be \
+           given more than once",
+    ..KEY
+};
+
+pub(crate) static HOSTING_TRACKER_CA: Key = Key {
+    path: "hosting.tracker_ca",
+    flag: "tls-ca",
+    value_name: "FILE",
+    named_variable: Some("CHANWIRE_TLS_CA"),
+    kind: Kind::File,
+    default: Fallback::Found("the system's certificate authorities"),
+    help: "Trust a `tls://` tracker by the certificate authorities in this PEM file, instead of the system's",
+    ..KEY
+};
+
+pub(crate) static HOSTING_TRACKER_PINS: Key = Key {
+    path: "hosting.tracker_pins",
+    flag: "tls-pin",
+    value_name: "PIN",
+    named_variable: Some("CHANWIRE_TLS_PIN"),
+    kind: Kind::Text {
+        expected: "sha256/BASE64, as `chanwire tls show` prints it",
+        check: |text| text.parse::<Pin>().map(drop).map_err(|error| error.to_string()),
+    },
+    is_list: true,
+    help: "Trust a `tls://` tracker that has this key (sha256/BASE64, see `chanwire tls show`), whatever its certificate \
+           says, and others only by --tls-ca; may be given more than once",
     ..KEY
 };
 
@@ -322,6 +410,18 @@ pub(crate) static HTTP_TRUSTED_PROXIES: Key = Key {
     is_list: true,
     help: "Believe the header X-Forwarded-For of proxies in this network, such as 10.0.0.0/8, for the page's log; may be \
            given more than once",
+    ..KEY
+};
+
+pub(crate) static HTTP_TLS: Key = Key {
+    path: "http.tls",
+    flag: "http-tls",
+    value_name: "MODE",
+    kind: Kind::Choice(&["off", "required"]),
+    default: Fallback::Value("off"),
+    help: "Serve the page by TLS alone (`required`), with the certificate of --tls-certificate, or in plain text alone \
+           (`off`)",
+    precedent: "the page is on loopback, and browsers warn of a certificate that no authority has signed",
     ..KEY
 };
 
@@ -410,6 +510,30 @@ pub(crate) static STORE_MIN_FREE: Key = Key {
     kind: Kind::Size { min: 1 },
     default: Fallback::Value("256M"),
     help: "Store nothing while fewer bytes than this are free on the file system",
+    ..KEY
+};
+
+pub(crate) static RETRY_WINDOW: Key = Key {
+    path: "retry.window",
+    flag: "retry-window",
+    value_name: "TIME",
+    kind: Kind::Time { unlimited: false },
+    default: Fallback::Value("1h"),
+    help: "Remember for this time the ids under which clients sent messages, such as 10m or 1h: a message that is sent \
+           again is stored once",
+    precedent: "JetStream remembers ids for 2 minutes, Redis streams for 100 s to a day",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static RETRY_MAX_KEYS: Key = Key {
+    path: "retry.max_keys",
+    flag: "retry-max-keys",
+    kind: number(1, 50_000_000),
+    default: Fallback::Value("500000"),
+    help: "Remember at most this many of these ids; beyond it, the oldest are dropped",
+    precedent: "140 messages a second for an hour; each takes about 200 bytes of memory",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -607,6 +731,17 @@ pub(crate) static LIMITS_ADDRESS_CHANNELS: Key = Key {
     ..KEY
 };
 
+pub(crate) static LIMITS_ACCOUNT_CHANNELS: Key = Key {
+    path: "limits.account_channels",
+    flag: "account-channels",
+    kind: MANY,
+    default: Fallback::Value("1000"),
+    help: "Let one account own at most this many channels, listed or not; operators have no such limit",
+    precedent: "the operator makes accounts, and a bot may host many channels",
+    applied: Applied::Live,
+    ..KEY
+};
+
 pub(crate) static LIMITS_EXEMPT: Key = Key {
     path: "limits.exempt",
     flag: "exempt",
@@ -632,6 +767,75 @@ pub(crate) static LIMITS_DENY: Key = Key {
     applied: Applied::Live,
     ..KEY
 };
+
+pub(crate) static AUTH_GUESTS: Key = Key {
+    path: "auth.guests",
+    flag: "guests",
+    value_name: "RIGHTS",
+    kind: Kind::Choice(&["all", "read", "none"]),
+    default: Fallback::Value("all"),
+    help: "Give clients that are not signed in these rights to the channels without a rule: all, to read, or none",
+    precedent: "the protocol",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static AUTH_ALLOW_PLAINTEXT: Key = Key {
+    path: "auth.allow_plaintext",
+    flag: "allow-plaintext-auth",
+    value_name: "BOOL",
+    kind: Kind::Bool,
+    default: Fallback::Value("false"),
+    help: "Accept passwords and tokens over plain text from other machines, too, where others can read them on their way",
+    precedent: "mail servers refuse plain-text logins",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static AUTH_RULE_CHANNELS: Key = Key {
+    path: "auth.rule.channels",
+    kind: Kind::Text { expected: "a pattern of channel names, such as \"staff-*\"", check: check_pattern },
+    default: Fallback::Found("none: each rule needs it"),
+    help: "The channels that the rule is for: `*` is any text; the first rule that matches a channel decides",
+    applied: Applied::Live,
+    only_in_file: true,
+    ..KEY
+};
+
+/// A right of a rule.
+const RIGHT: Key = Key {
+    kind: Kind::Text {
+        expected: "an account's name, \"@\" and a group's name, \"accounts\" for all of them, or \"guests\" for everybody",
+        check: |text| {
+            text.parse::<Subject>().map(drop).map_err(|_| {
+            format!("{text:?} is no name of an account, or of a group with @ in front, and neither `accounts` nor `guests`")
+        })
+        },
+    },
+    is_list: true,
+    default: Fallback::Found("operators only"),
+    applied: Applied::Live,
+    only_in_file: true,
+    ..KEY
+};
+
+pub(crate) static AUTH_RULE_READ: Key = Key {
+    path: "auth.rule.read",
+    help: "Those who may see the channels in LIST, join them and read their messages; to others they do not exist",
+    ..RIGHT
+};
+
+pub(crate) static AUTH_RULE_WRITE: Key =
+    Key { path: "auth.rule.write", help: "Those of them who may send messages", ..RIGHT };
+
+pub(crate) static AUTH_RULE_HOST: Key =
+    Key { path: "auth.rule.host", help: "Those of them who may host the channels", ..RIGHT };
+
+/// Checks that a pattern can match a channel's name.
+fn check_pattern(text: &str) -> Result<(), String> {
+    text.parse::<Pattern>().map_err(|error| error.to_string())?;
+    if rules::can_match(text) { Ok(()) } else { Err(format!("no channel's name can match {text:?}")) }
+}
 
 pub(crate) static DRAIN_DELAY: Key = Key {
     path: "drain.delay",

@@ -1,11 +1,18 @@
 //! Reloading the configuration while the server runs.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use chanwire_core::wire::Timestamp;
 
-use super::{Applied, Config, Finding, Setting, Settings, Sources};
-use crate::{clock::wall_time, logging};
+use super::{Applied, Config, Finding, Place, Setting, Settings, Sources};
+use crate::{
+    accounts::{Accounts, NAME},
+    clock::wall_time,
+    logging,
+};
 
 /// The settings that are in force, and the sources from which they are read again.
 pub(crate) struct Reloader {
@@ -13,6 +20,17 @@ pub(crate) struct Reloader {
     /// The settings that the server works with: after a reload, the new values of live keys and the old ones of the
     /// others.
     in_force: Settings,
+    /// The accounts that are in force.
+    accounts: Arc<Accounts>,
+}
+
+/// The settings and accounts that a reload has read, and the changes that follow from them.
+#[derive(Debug)]
+struct Next {
+    changes: Vec<Change>,
+    settings: Settings,
+    accounts: Accounts,
+    warnings: Vec<Finding>,
 }
 
 /// A setting whose value in the sources is not the one in force.
@@ -63,17 +81,13 @@ impl LastReload {
 }
 
 impl Reloader {
-    pub(crate) const fn new(sources: Sources, in_force: Settings) -> Self {
-        Self { sources, in_force }
+    pub(crate) const fn new(sources: Sources, in_force: Settings, accounts: Arc<Accounts>) -> Self {
+        Self { sources, in_force, accounts }
     }
 
     /// Reads and checks everything, and applies what can be changed in a running server. If there is any fault,
     /// nothing is applied. Each fault and each change is logged, and `last` tells the outcome.
     pub(crate) fn reload(&mut self, last: &LastReload, apply: impl FnOnce(&Config)) {
-        if self.sources.file.is_none() {
-            tracing::info!("SIGHUP: ignored, there is no configuration file to reload (serve --config)");
-            return;
-        }
         match self.read() {
             Err(findings) => {
                 last.failed();
@@ -81,10 +95,17 @@ impl Reloader {
                 findings.iter().for_each(log);
                 tracing::error!(faults, "SIGHUP: the configuration is not reloaded, every setting stays as it is");
             }
-            Ok((changes, next, warnings)) => {
+            Ok(None) => {
+                tracing::info!("SIGHUP: ignored, there is no configuration file to reload (serve --config)");
+            }
+            Ok(Some(Next { changes, settings, accounts, warnings })) => {
                 warnings.iter().for_each(log);
-                self.put_into_force(next, apply);
+                let of_accounts = self.count_changes(&accounts);
+                self.put_into_force(settings, accounts, apply);
                 last.succeeded(wall_time());
+                if of_accounts > 0 {
+                    tracing::info!(accounts = self.accounts.len(), changed = of_accounts, "accounts changed");
+                }
                 for Change { path, from, to, applied } in &changes {
                     match applied {
                         Applied::Live => tracing::info!("{path} {from} → {to} applied"),
@@ -97,28 +118,48 @@ impl Reloader {
         }
     }
 
-    /// Reads the sources, and returns the changes with the settings that follow from them.
-    fn read(&self) -> Result<(Vec<Change>, Settings, Vec<Finding>), Vec<Finding>> {
-        let (read, warnings) = self.sources.read().checked()?;
-        let (mut changes, mut next) = (Vec::new(), Vec::new());
+    /// Reads the sources and the accounts, and returns the changes with the settings that follow from them. `None`: there
+    /// is no file of either kind.
+    fn read(&self) -> Result<Option<Next>, Vec<Finding>> {
+        // The accounts of the directory in use, whatever the sources say by now.
+        let data_dir = self.in_force.config().map(|config| config.data_dir);
+        let (mut read, contents) = self.sources.read().with_accounts(data_dir.as_deref());
+        if !contents.exists() && !self.accounts.is_empty() {
+            let file = data_dir.unwrap_or_default().join(NAME).into();
+            let message = "the file is missing; an empty one removes all accounts";
+            read.findings.push(Finding::of_file(Place { file, line: 1, column: 1 }, message));
+        }
+        if self.sources.file.is_none() && !contents.exists() && self.accounts.is_empty() {
+            return Ok(None);
+        }
+        let (read, warnings) = read.checked()?;
+        let (mut changes, mut settings) = (Vec::new(), Vec::new());
         for (old, new) in self.in_force.iter().zip(read.iter()) {
             if old.value == new.value {
-                next.push(new.clone());
+                settings.push(new.clone());
                 continue;
             }
             let applied = new.key.applied;
             changes.push(Change { path: new.key.path, from: shown(old), to: shown(new), applied });
-            next.push(if applied == Applied::Live { new.clone() } else { old.clone() });
+            settings.push(if applied == Applied::Live { new.clone() } else { old.clone() });
         }
-        Ok((changes, next.into_iter().collect(), warnings))
+        Ok(Some(Next { changes, settings: settings.into_iter().collect(), accounts: contents.accounts, warnings }))
+    }
+
+    /// Counts the accounts that are not as they are in force, those added and removed among them.
+    fn count_changes(&self, next: &Accounts) -> usize {
+        let names: BTreeSet<_> = self.accounts.keys().chain(next.keys()).collect();
+        names.into_iter().filter(|name| self.accounts.get(*name) != next.get(*name)).count()
     }
 
     /// Nothing here can fail, so all of it is applied.
-    fn put_into_force(&mut self, next: Settings, apply: impl FnOnce(&Config)) {
+    fn put_into_force(&mut self, next: Settings, accounts: Accounts, apply: impl FnOnce(&Config)) {
         if next.log_level() != self.in_force.log_level() {
             logging::set_filter(&next.log_level());
         }
-        if let Some(config) = next.config() {
+        self.accounts = Arc::new(accounts);
+        if let Some(mut config) = next.config() {
+            config.set_accounts(self.accounts.clone());
             apply(&config);
         }
         self.in_force = next;

@@ -5,7 +5,7 @@ use strsim::damerau_levenshtein;
 use super::keys::{Key, Table};
 
 /// Returns the candidate that is most like a text, if one is like it at all.
-fn closest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |candidate: &&str| {
         let distance = damerau_levenshtein(text, candidate);
         (distance <= (text.len().max(candidate.len()) / 3).max(1)).then_some(distance)

@@ -58,5 +58,7 @@ fn advertised_addresses_go_to_the_listeners_that_they_reach() {
     assert_eq!(given("chat.example"), ["chat.example:22236", "chat.example:22240"]);
     assert_eq!(given("chat.example:22240"), ["", "chat.example:22240"]);
     assert_eq!(given("chat.example:443"), ["chat.example:443", ""]);
+    let forwarded = forwarded_addresses(&bound, &["chat.example", "a:22240", "b:1"].map(|text| text.parse().unwrap()));
+    assert_eq!(forwarded.iter().map(Address::to_string).collect::<Vec<_>>(), ["b:1"]);
     assert_eq!(given("2001:db8::1"), ["[2001:db8::1]:22236", "[2001:db8::1]:22240"]);
 }

@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Text { expected: &'static str, check: fn(&str) -> Result<(), String> },
     /// The path of a directory.
     Path,
+    /// The path of a file.
+    File,
     /// Yes or no.
     Bool,
 }
@@ -69,6 +71,7 @@ impl Kind {
             Self::Choice(words) => words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or "),
             Self::Text { expected, .. } => (*expected).into(),
             Self::Path => "the path of a directory".into(),
+            Self::File => "the path of a file".into(),
             Self::Bool => "true or false".into(),
         }
     }
@@ -76,8 +79,8 @@ impl Kind {
     /// Parses one value of a flag or a variable.
     pub(crate) fn parse_os(&self, text: &OsStr) -> Result<Value, String> {
         match (self, text.to_str()) {
-            (Self::Path, _) if text.is_empty() => Err(format!("expected {}", self.expected())),
-            (Self::Path, _) => Ok(Value::Path(text.into())),
+            (Self::Path | Self::File, _) if text.is_empty() => Err(format!("expected {}", self.expected())),
+            (Self::Path | Self::File, _) => Ok(Value::Path(text.into())),
             (_, Some(text)) => self.parse(text),
             (_, None) => Err("it is not UTF-8".into()),
         }
@@ -101,7 +104,7 @@ impl Kind {
             Self::Choice(words) if words.contains(&text) => Ok(Value::Text(text.into())),
             Self::Choice(_) => Err(format!("expected {}", self.expected())),
             Self::Text { check, .. } => check(text).map(|()| Value::Text(text.into())),
-            Self::Path => self.parse_os(OsStr::new(text)),
+            Self::Path | Self::File => self.parse_os(OsStr::new(text)),
             Self::Bool => match text.parse() {
                 Ok(bool) => Ok(Value::Bool(bool)),
                 Err(_) => Err(format!("expected {}", self.expected())),

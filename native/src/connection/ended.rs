@@ -6,11 +6,12 @@ use chanwire_core::{
 };
 
 use super::Accepted;
+use crate::metrics::Kind;
 
 /// Logs the end of a connection that began at `begin`: its reason, and what it exchanged. Everything in it is a number
 /// or one of the server's own words.
 pub(super) fn log(accepted: Accepted, server: &Server, end: ConnectionEnd, begin: Time, now: Time) {
-    let Accepted { id, peer, listener, .. } = accepted;
+    let Accepted { id, kind, peer, listener, .. } = accepted;
     let ConnectionEnd { reason, limit, .. } = end;
     let throttled = server.throttled(now).map_or(0, |times| (times.connection + times.address).as_millis());
     let Traffic { received_bytes: received, sent_bytes: sent, requests, refusals: faults, pushes, .. } =
@@ -22,7 +23,7 @@ pub(super) fn log(accepted: Accepted, server: &Server, end: ConnectionEnd, begin
                 id = id.0,
                 peer = peer.map(tracing::field::display),
                 listener = listener.map(|listener| listener.index()),
-                kind = if peer.is_some() { "client" } else { "operator" },
+                kind = if kind == Kind::Plain { "client" } else { kind.name() },
                 reason = reason.as_str(),
                 limit = limit.map(|(name, _)| name),
                 value = limit.map(|(_, value)| value),

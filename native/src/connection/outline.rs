@@ -21,7 +21,9 @@ impl fmt::Debug for Outline<'_> {
             Request::Unhost { channel_name }
             | Request::Join { channel_name, .. }
             | Request::Leave { channel_name }
-            | Request::History { channel_name, .. } => outline.field("channel_name", &channel_name.len()),
+            | Request::History { channel_name, .. }
+            | Request::Delete { channel_name, .. } => outline.field("channel_name", &channel_name.len()),
+            Request::Channels { contains: Some(contains), .. } => outline.field("contains", &contains.len()),
             _ => &mut outline,
         }
         .finish()
@@ -36,7 +38,12 @@ mod tests {
 
     #[test]
     fn an_outline_has_lengths_and_no_text() {
-        let message = Message { username: "ann".parse().unwrap(), message_content: "hello".into(), channel_name: None };
+        let message = Message {
+            username: "ann".parse().unwrap(),
+            message_content: "hello".into(),
+            channel_name: None,
+            client_message_id: None,
+        };
         let outline = format!("{:?}", Outline(&Request::Message(message)));
         assert_eq!(outline, "MESSAGE { username: 3, message_content: 5, channel_name: 0 }");
         let unhost = Request::Unhost { channel_name: "general".parse().unwrap() };

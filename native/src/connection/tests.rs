@@ -17,6 +17,7 @@ use tokio::{
 
 use super::*;
 use crate::{
+    accounts::Verifier,
     hub_task,
     store::{Done, Retention, Storage},
 };
@@ -53,13 +54,13 @@ impl Flood {
         }
         let mailbox = self.mailbox.as_ref().unwrap();
         for _ in 0..self.burst {
-            let message = StoredMessage {
-                channel_name: "general".parse().unwrap(),
-                id: 1,
-                username: "u".parse().unwrap(),
-                message_content: "x".repeat(CONTENT),
-                timestamp: Timestamp::from_unix(0),
-            };
+            let message = StoredMessage::new(
+                "general".parse().unwrap(),
+                1,
+                "u".parse().unwrap(),
+                "x".repeat(CONTENT),
+                Timestamp::from_unix(0),
+            );
             let pushes = Pushes::new(&[message]);
             self.pushed.push(Arc::downgrade(&pushes));
             if mailbox.put(ServerCommand::Push(pushes)) {
@@ -109,16 +110,20 @@ async fn serve_flood(takes: bool) -> Flood {
 /// Like [`serve_flood`], with these numbers of pushes between two reads and of reads.
 async fn serve_some(takes: bool, burst: usize, reads: usize) -> Flood {
     let (tell_hub, hub) = mpsc::unbounded_channel();
-    let mut flood =
-        Flood { hub, mailbox: None, pushed: Vec::new(), most: 0, reads: READS - reads, burst, takes, taken: 0 };
-    let accepted = Accepted { id: ConnectionId(0), peer: None, listener: None, has_address_rights: false };
+    let flood = Flood { hub, mailbox: None, pushed: Vec::new(), most: 0, reads: READS - reads, burst, takes, taken: 0 };
+    let accepted =
+        Accepted { id: ConnectionId(0), peer: None, kind: Kind::Operator, listener: None, has_address_rights: false };
     let mut limits = Limits::server();
     limits.write_timeout = std::time::Duration::from_millis(100);
-    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    let (published, counts) = (PublishedList::default(), ConnectionCounts::default());
-    let link = HubLink { hub: &tell_hub, published: &published, counts: &counts };
-    serve(&mut flood, accepted, place, None, || limits, link, Clock::start()).await;
-    flood
+    let (limits, place) = (Arc::new(limits), Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap());
+    let mut served = None;
+    let at_end = |flood, _| served = Some(flood);
+    serve(flood, accepted, place.into(), None, &|| limits.clone(), link(tell_hub, Clock::start()), at_end).await;
+    served.unwrap()
+}
+
+fn link(hub: HubSender, clock: Clock) -> Arc<HubLink> {
+    Arc::new(HubLink { hub, published: PublishedList::default(), counts: Arc::default(), clock })
 }
 
 #[tokio::test]
@@ -193,11 +198,20 @@ async fn a_peer_that_breaks_its_connection_keeps_its_place_until_its_requests_ar
     let (tell_hub, inputs) = mpsc::unbounded_channel();
     let (done, all_done) = mpsc::unbounded_channel();
     let (asked, mut commands) = mpsc::unbounded_channel();
-    let (clock, limits, published) = (Clock::start(), Limits::server(), PublishedList::default());
+    let clock = Clock::start();
     let hub = tokio::spawn(async move {
         let hub =
             Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: clock.now(), ..Moment::default() });
-        hub_task::run(hub, inputs, all_done, &mut Slow(asked), &PublishedList::default(), clock).await;
+        hub_task::run(
+            hub,
+            inputs,
+            all_done,
+            &mut Slow(asked),
+            &PublishedList::default(),
+            &mut Verifier::new(Arc::default(), drop),
+            clock,
+        )
+        .await;
     });
     for id in 0..=ROOM.into() {
         // The last one asks for nothing. Its place is free when the hub has heard of it, and so of those before it.
@@ -206,10 +220,16 @@ async fn a_peer_that_breaks_its_connection_keeps_its_place_until_its_requests_ar
             Err(_) => (&b""[..], Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()),
         };
         let last = place.semaphore().clone();
-        let accepted = Accepted { id: ConnectionId(id), peer: None, listener: None, has_address_rights: false };
-        let link = HubLink { hub: &tell_hub, published: &published, counts: &ConnectionCounts::default() };
-        let ending = serve(&mut Broken(request), accepted, place, None, || limits.clone(), link, clock).await;
-        assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");
+        let accepted = Accepted {
+            id: ConnectionId(id),
+            peer: None,
+            kind: Kind::Operator,
+            listener: None,
+            has_address_rights: false,
+        };
+        let at_end = |_, ending| assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");
+        let limits = &|| Limits::server().into();
+        serve(Broken(request), accepted, place.into(), None, limits, link(tell_hub.clone(), clock), at_end).await;
         if request.is_empty() {
             drop(last.acquire().await.unwrap());
         }

@@ -1,4 +1,5 @@
-//! The bridge: one WebSocket carries one TCP connection, because a page cannot open one itself.
+//! The bridge: one WebSocket carries one TCP connection, because a page cannot open one itself. Where the server is
+//! reached by TLS, the bridge encrypts the connection.
 //!
 //! Binary messages are the stream's bytes, unchanged; text messages are control messages ([`control`]). The page sends
 //! its token, receives the list of targets, and chooses one to connect to. On request, the bridge reports the time of
@@ -13,7 +14,7 @@ mod socket;
 mod watch;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::header::UPGRADE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use tokio::net::TcpStream;
+use chanwire_inspect::visible;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
@@ -35,7 +36,9 @@ use self::socket::{Event, PageSocket};
 use super::access::{PeerAddress, client_address, same_origin};
 use super::connections::PoolPermit;
 use super::shared::{Shared, Tap, Target, stopped};
-use crate::socket as tcp_socket;
+use crate::client::ErrorKind;
+use crate::server_address::ServerAddress;
+use crate::shared_stream::SharedStream;
 
 /// The largest message and the largest frame from a page, in bytes.
 const MESSAGE_SIZE: usize = 1 << 20;
@@ -45,7 +48,7 @@ const READ_BUFFER: usize = 8 << 10;
 const WRITE_BUFFER: usize = 256 << 10;
 /// Timeout for the page's answer to a close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
-/// Timeout for connecting to a target.
+/// Timeout for connecting to a target, the TLS handshake included.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 /// Answers a request for `/bridge`.
@@ -136,17 +139,17 @@ async fn serve(page: &mut PageSocket, shared: &Shared, client: IpAddr) -> Result
     };
     let requested_at = Instant::now();
     let reason = match connect(target).await {
-        Ok(tcp) => {
-            let opened = ToPage::Opened {
-                target: &target.id,
-                local: tcp.local_addr().map_err(|_| End::INTERNAL)?,
-                remote: target.address,
-                after: milliseconds(requested_at.elapsed()),
-            };
+        Ok(stream) => {
+            let after = milliseconds(requested_at.elapsed());
+            let reached = |address: SocketAddr| ServerAddress::from(address).with_tls(stream.is_tls()).to_string();
+            // A connection that has failed meanwhile has no peer.
+            let remote = stream.tcp().peer_addr().map_or_else(|_| target.server.to_string(), reached);
+            let local = stream.tcp().local_addr().map_err(|_| End::INTERNAL)?;
+            let opened = ToPage::Opened { target: &target.id, local, remote: &remote, after };
             let opened_at = Instant::now();
             page.send(opened.message()?).await?;
-            tracing::debug!(%client, target = target.id, address = %target.address, "a bridge is open");
-            carry(page, tcp, opened_at, report, shared.limits.ping).await?
+            tracing::debug!(%client, target = target.id, address = %target.server, "a bridge is open");
+            carry(page, stream, opened_at, report, shared.limits.ping).await?
         }
         Err(reason) => reason,
     };
@@ -195,21 +198,18 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Opens the TCP connection. The error is the reason shown by the page.
+/// Opens the connection. The error is the reason shown by the page.
 ///
 /// The page is not read meanwhile; its messages wait in the WebSocket.
-async fn connect(target: &Target) -> Result<TcpStream, String> {
-    let address = target.address;
-    let tcp = match timeout(CONNECT_WAIT, tcp_socket::connect(&[address])).await {
-        Ok(Ok(tcp)) => tcp,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return Err(format!("Connection refused (nothing listens at {address}: is the server running?)"));
+async fn connect(target: &Target) -> Result<SharedStream, String> {
+    let server = &target.server;
+    target.connector().open_shared_within(CONNECT_WAIT).await.map_err(|failure| match failure {
+        ErrorKind::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            format!("Connection refused (nothing listens at {server}: is the server running?)")
         }
-        Ok(Err(error)) => return Err(format!("cannot connect to {address}: {error}")),
-        Err(_) => {
-            let seconds = CONNECT_WAIT.as_secs();
-            return Err(format!("no answer from {address} within {seconds} s"));
-        }
-    };
-    Ok(tcp)
+        ErrorKind::Connect(error) => format!("cannot connect to {server}: {error}"),
+        ErrorKind::ConnectTimeout(limit) => format!("no answer from {server} within {} s", limit.as_secs()),
+        // Its words may quote the server's certificate.
+        failure => visible(&format!("cannot connect to {server}: {failure}")).into_owned(),
+    })
 }

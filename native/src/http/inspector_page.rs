@@ -45,7 +45,8 @@ impl InspectorPage {
 
     /// Returns the page's URL with its token.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/#token={}", reachable(self.address), self.token)
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/#token={}", reachable(self.address), self.token)
     }
 
     /// Serves the page until `stopping` is true. May be called again after a panic. An error is sent to `failed`; the

@@ -74,7 +74,7 @@ impl MetricsPage {
         let router = router(metrics, self.hosts.clone());
         let others = stopping.clone();
         tokio::select! {
-            () = accept(&listener, "metrics", &router, &others, self.limit, WRITE_TIMEOUT) => {}
+            () = accept(&listener, "metrics", &router, None, &others, self.limit, WRITE_TIMEOUT) => {}
             () = stopped(&mut stopping) => {}
         }
     }

@@ -22,5 +22,5 @@ pub(crate) use self::{
     inspector_page::InspectorPage,
     metrics_page::{METRICS_FILES, MetricsPage},
     serve::leads_to_itself,
-    shared::{FILES, HttpConfig, Tap, Target},
+    shared::{FILES, HttpConfig, Tap, Target, TargetTrust},
 };

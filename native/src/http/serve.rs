@@ -53,7 +53,7 @@ pub(super) async fn serve_within(
 
     let (alive, mut all_closed) = mpsc::channel(1);
     let shared = Arc::new(Shared {
-        names: Names::new(listen.port(), extra_hosts),
+        names: Names::new(listen.port(), if config.tls.is_some() { 443 } else { 80 }, extra_hosts),
         targets: config.targets,
         trusted_proxies: config.trusted_proxies,
         tap: config.tap,
@@ -73,7 +73,15 @@ pub(super) async fn serve_within(
 
     let for_connections = shutdown.clone();
     tokio::select! {
-        () = accept(&listener, "inspector's page", &router, &for_connections, limits.http, limits.write_timeout) => {}
+        () = accept(
+            &listener,
+            "inspector's page",
+            &router,
+            config.tls.as_ref(),
+            &for_connections,
+            limits.http,
+            limits.write_timeout,
+        ) => {}
         () = stopped(&mut shutdown) => {}
     }
     drop(listener);

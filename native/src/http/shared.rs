@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chanwire_core::admission::Network;
-use serde::Serialize;
+use rustls::ServerConfig;
+use serde::{Serialize, Serializer};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::access::{Names, Token};
 use super::connections::Pool;
+use crate::client::Connector;
 use crate::file_limit::Files;
+use crate::server_address::ServerAddress;
+use crate::tls::{Certificates, Trust};
 use crate::traffic::Watchers;
 
 /// The most TCP connections at the HTTP stage. A further one displaces the least active.
@@ -32,6 +36,8 @@ pub(crate) struct HttpConfig {
     pub(crate) hosts: Vec<String>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// The TLS of all connections; `None`: plain text alone.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     /// The only addresses that the bridge connects to.
     pub(crate) targets: Vec<Target>,
     /// The tap, if the page is one's.
@@ -50,16 +56,67 @@ pub(crate) struct Tap {
     pub(crate) watchers: Watchers,
 }
 
-/// A TCP address that a page can connect to through the bridge.
+/// A server that a page can connect to through the bridge, by TCP or TLS.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Target {
     /// The unique id by which the page chooses it.
     pub(crate) id: String,
-    /// The address to which the bridge connects.
+    /// The server to which the bridge connects, as the page shows it.
+    #[serde(rename = "address", serialize_with = "as_text")]
+    pub(crate) server: ServerAddress,
+    /// An address of it, which is not the page's own.
+    #[serde(skip)]
     pub(crate) address: SocketAddr,
+    /// The certificates that are accepted of it, if it is reached by TLS.
+    #[serde(skip)]
+    pub(crate) trust: TargetTrust,
     /// The channel of its listener; `None` for a listener of all channels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) channel: Option<String>,
+}
+
+/// The certificates that the bridge accepts of a target.
+#[derive(Debug, Clone)]
+pub(crate) enum TargetTrust {
+    /// Those of another server.
+    Of(Trust),
+    /// That of this program's own listeners, by its key.
+    Own(Arc<Certificates>),
+}
+
+impl Target {
+    /// Returns a server that is reached in plain text.
+    pub(crate) fn plain(id: impl Into<String>, address: SocketAddr) -> Self {
+        Self::by_trust(id, address.into(), address, TargetTrust::Of(Trust::pins([])))
+    }
+
+    /// Returns a listener of this program that requires TLS.
+    pub(crate) fn own_by_tls(id: impl Into<String>, address: SocketAddr, certificates: Arc<Certificates>) -> Self {
+        let server = ServerAddress::from(address).with_tls(true);
+        Self::by_trust(id, server, address, TargetTrust::Own(certificates))
+    }
+
+    pub(crate) fn by_trust(
+        id: impl Into<String>,
+        server: ServerAddress,
+        address: SocketAddr,
+        trust: TargetTrust,
+    ) -> Self {
+        Self { id: id.into(), server, address, trust, channel: None }
+    }
+
+    /// Returns what connects to it now.
+    pub(super) fn connector(&self) -> Connector {
+        let trust = match &self.trust {
+            TargetTrust::Of(trust) => trust.clone(),
+            TargetTrust::Own(certificates) => Trust::pins([certificates.pin()]),
+        };
+        Connector::new(self.server.clone(), trust)
+    }
+}
+
+fn as_text<S: Serializer>(server: &ServerAddress, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(server)
 }
 
 /// The limits that tests change; the others are constants.

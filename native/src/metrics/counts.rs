@@ -1,7 +1,10 @@
 //! Counts of connections and listeners.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -10,22 +13,30 @@ use chanwire_core::{
     wire::ErrorResponse,
 };
 
+use crate::tls::HandshakeFailure;
+
 /// A kind of connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// TCP without encryption.
     Plain,
+    /// TCP with TLS.
+    Tls,
+    /// A Unix socket for clients.
+    Unix,
     /// The operator's socket.
     Operator,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 2] = [Self::Plain, Self::Operator];
+    pub(crate) const ALL: [Self; 4] = [Self::Plain, Self::Tls, Self::Unix, Self::Operator];
 
     /// Returns its name in metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Tls => "tls",
+            Self::Unix => "unix",
             Self::Operator => "operator",
         }
     }
@@ -36,7 +47,13 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct ConnectionCounts {
     plain: KindCounts,
+    tls: KindCounts,
+    unix: KindCounts,
     operator: KindCounts,
+    /// Accepted connections of which the first byte or the TLS handshake is awaited.
+    pending: AtomicU64,
+    /// Failed TLS handshakes, in the order of [`HandshakeFailure::ALL`].
+    handshake_failures: [AtomicU64; HandshakeFailure::ALL.len()],
     /// Connections that ended or were refused, in the order of [`Reason::ALL`].
     ended: Vec<AtomicU64>,
     /// Requests that wait, or have waited, for the rate of their connection, and for that of its address.
@@ -65,6 +82,10 @@ impl Default for ConnectionCounts {
     fn default() -> Self {
         Self {
             plain: KindCounts::default(),
+            tls: KindCounts::default(),
+            pending: AtomicU64::default(),
+            handshake_failures: Default::default(),
+            unix: KindCounts::default(),
             operator: KindCounts::default(),
             ended: Reason::ALL.iter().map(|_| AtomicU64::default()).collect(),
             throttled: Default::default(),
@@ -75,17 +96,48 @@ impl Default for ConnectionCounts {
 }
 
 impl ConnectionCounts {
-    /// Counts an accepted connection until the guard is dropped.
-    pub(crate) fn open(&self, kind: Kind) -> OpenConnection<'_> {
+    /// Counts an accepted connection as open until it is [closed](Self::close).
+    pub(crate) fn open(&self, kind: Kind) {
         let KindCounts { open, accepted } = self.of(kind);
         accepted.fetch_add(1, Relaxed);
         open.fetch_add(1, Relaxed);
-        OpenConnection(open)
+    }
+
+    /// Counts a connection as open no longer.
+    pub(crate) fn close(&self, kind: Kind) {
+        self.of(kind).open.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts a connection of which the first byte or the TLS handshake is awaited until the guard is dropped.
+    pub(crate) fn pending(&self) -> PendingConnection<'_> {
+        self.pending.fetch_add(1, Relaxed);
+        PendingConnection(&self.pending)
+    }
+
+    /// Returns the number of connections of which the first byte or the TLS handshake is awaited.
+    pub(super) fn pending_now(&self) -> u64 {
+        self.pending.load(Relaxed)
+    }
+
+    /// Counts a failed TLS handshake.
+    pub(crate) fn handshake_failed(&self, failure: HandshakeFailure) {
+        let index = HandshakeFailure::ALL.iter().position(|other| *other == failure);
+        if let Some(count) = index.and_then(|index| self.handshake_failures.get(index)) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Returns each reason of failed TLS handshakes with its count.
+    pub(super) fn handshake_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.handshake_failures.iter().map(|count| count.load(Relaxed));
+        HandshakeFailure::ALL.iter().map(|failure| failure.name()).zip(counts)
     }
 
     const fn of(&self, kind: Kind) -> &KindCounts {
         match kind {
             Kind::Plain => &self.plain,
+            Kind::Tls => &self.tls,
+            Kind::Unix => &self.unix,
             Kind::Operator => &self.operator,
         }
     }
@@ -160,11 +212,11 @@ impl ConnectionCounts {
     }
 }
 
-/// A connection that is counted as open.
+/// A connection that is counted as pending.
 #[must_use]
-pub(crate) struct OpenConnection<'c>(&'c AtomicU64);
+pub(crate) struct PendingConnection<'c>(&'c AtomicU64);
 
-impl Drop for OpenConnection<'_> {
+impl Drop for PendingConnection<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -182,14 +234,14 @@ impl Drop for OpenListener<'_> {
 
 /// The part of a connection in the counts of those that wait.
 #[derive(Debug)]
-pub(crate) struct CountedWait<'c> {
-    counts: &'c ConnectionCounts,
+pub(crate) struct CountedWait {
+    counts: Arc<ConnectionCounts>,
     waits_for: Option<RateScope>,
     counted: Throttled,
 }
 
-impl<'c> CountedWait<'c> {
-    pub(crate) fn new(counts: &'c ConnectionCounts) -> Self {
+impl CountedWait {
+    pub(crate) fn new(counts: Arc<ConnectionCounts>) -> Self {
         Self { counts, waits_for: None, counted: Throttled::default() }
     }
 
@@ -218,7 +270,7 @@ impl<'c> CountedWait<'c> {
     }
 }
 
-impl Drop for CountedWait<'_> {
+impl Drop for CountedWait {
     fn drop(&mut self) {
         self.update(None, self.counted);
     }

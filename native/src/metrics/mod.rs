@@ -30,6 +30,7 @@ use crate::{
     config::LastReload,
     hub_task::{HubSender, Input},
     store::StoreStatus,
+    tls::Certificates,
 };
 
 /// Timeout for the hub's answer, and for the file system's.
@@ -49,6 +50,7 @@ pub(crate) struct Sources {
     pub(crate) store: Arc<StoreStatus>,
     pub(crate) connections: Arc<ConnectionCounts>,
     pub(crate) last_reload: Arc<LastReload>,
+    pub(crate) certificates: Option<Arc<Certificates>>,
     /// True once the server drains.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -68,9 +70,10 @@ impl Metrics {
     /// Returns all metrics in the text format of Prometheus.
     pub(crate) async fn text(&self) -> String {
         let (hub, sizes) = tokio::join!(self.hub(), self.sizes());
-        let Sources { store, connections, last_reload, .. } = &self.sources;
+        let Sources { store, connections, last_reload, certificates, .. } = &self.sources;
+        let certificate = certificates.as_ref().map(|it| (it.not_after(), it.is_read()));
         let (store, connections, reloaded) = (store.clone(), connections.clone(), last_reload.get());
-        text::encode(Scrape { hub, sizes, store, connections, reloaded })
+        text::encode(Scrape { hub, sizes, store, connections, reloaded, certificate })
     }
 
     /// Checks whether the server lives: a server that does not should be restarted.
@@ -87,6 +90,9 @@ impl Metrics {
         checks.push(Check::new("store", self.sources.store.fault()));
         checks.push(Check::new("listeners", closed));
         checks.push(Check::new("draining", draining));
+        if let Some(certificates) = &self.sources.certificates {
+            checks.push(Check::new("certificate", certificates.fault()));
+        }
         checks
     }
 

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{Server, ServerConfig};
+use crate::{Server, ServerConfig, tls::write_pair};
 
 /// Every metric, with its type. A name that leaves this list breaks somebody's dashboard.
 const GOLDEN: &str = include_str!("golden.txt");
@@ -29,13 +29,14 @@ async fn server(directory: &Path) -> Server {
     let mut config = ServerConfig::new(directory);
     config.metrics = Some("127.0.0.1:0".parse().unwrap());
     config.store_min_free = 0;
+    config.tls = Some(write_pair(directory, &["chat.example"], 1));
     Server::start(config).await.unwrap()
 }
 
 /// Makes the metrics of a server that has this hub and these connections.
 fn metrics(hub: HubSender, connections: Arc<ConnectionCounts>, stopping: watch::Receiver<bool>) -> Metrics {
     let last_reload = Arc::new(LastReload::new(Timestamp::default()));
-    Metrics::new(Sources { hub, store: Arc::default(), connections, last_reload, stopping })
+    Metrics::new(Sources { hub, store: Arc::default(), connections, last_reload, certificates: None, stopping })
 }
 
 /// Asks with this header, and returns the answer.
@@ -104,6 +105,7 @@ async fn what_passes_is_counted() {
         "JOIN\r\n{\"channel_name\": \"secret name\", \"after\": 0}",
         "LIST\r\n",
         "PING\r\n",
+        "AUTH\r\n{\"account\": \"ann\", \"password\": \"secret word\"}",
         "LEAVE\r\n{\"channel_name\": \"nowhere\"}",
     ];
     let answers = ask(&server, &requests.concat()).await;
@@ -123,6 +125,8 @@ async fn what_passes_is_counted() {
         ("chanwire_requests_total{command=\"MESSAGE\",status=\"OK\"}", 1.0),
         ("chanwire_requests_total{command=\"LIST\",status=\"OK\"}", 1.0),
         ("chanwire_requests_total{command=\"LEAVE\",status=\"REQUEST_ERROR\"}", 1.0),
+        ("chanwire_auth_total{result=\"failed\"}", 1.0),
+        ("chanwire_errors_total{error=\"authentication_failed\"}", 1.0),
         ("chanwire_errors_total{error=\"unknown_command\"}", 1.0),
         ("chanwire_errors_total{error=\"channel_not_found\"}", 1.0),
         ("chanwire_messages_stored_total", 1.0),
@@ -138,6 +142,20 @@ async fn what_passes_is_counted() {
         assert_eq!(value(&text, series), Some(expected), "{series} in {text}");
     }
     assert!(value(&text, "chanwire_database_bytes").unwrap() + value(&text, "chanwire_wal_bytes").unwrap() > 0.0);
+    assert!(!text.contains("secret"), "{text}");
+
+    let named = "MESSAGE\r\n{\"username\": \"secret user\", \"message_content\": \"hi\", \
+        \"client_message_id\": \"secret-id-0123456789\"}";
+    ask(&server, &named.repeat(3)).await;
+    let text = scrape(&server).await;
+    for (series, expected) in [
+        ("chanwire_messages_stored_total", 2.0),
+        ("chanwire_messages_duplicate_total", 2.0),
+        ("chanwire_send_keys", 1.0),
+        ("chanwire_send_keys_evicted_total", 0.0),
+    ] {
+        assert_eq!(value(&text, series), Some(expected), "{series} in {text}");
+    }
     assert!(!text.contains("secret"), "{text}");
     server.stop().await.unwrap();
 }
@@ -226,6 +244,7 @@ async fn text_with_channels(count: u64) -> String {
         registered_from: None,
         position,
         lease: None,
+        account: None,
     };
     let stored = Snapshot { channels: (0..count).map(record).collect(), ..Snapshot::default() };
     let mut hub = Hub::new(HubLimits::default(), stored, Moment { time: Time::default(), ..Moment::default() });
@@ -239,6 +258,7 @@ async fn text_with_channels(count: u64) -> String {
         store: Arc::default(),
         connections: Arc::default(),
         reloaded,
+        certificate: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use chanwire_core::wire::ErrorResponse;
+use chanwire_core::wire::{ErrorResponse, Timestamp};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet, prometheus_text},
@@ -28,6 +28,8 @@ pub(super) struct Scrape {
     pub(super) store: Arc<StoreStatus>,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) reloaded: Reloaded,
+    /// The end of the validity of the TLS certificate in force, and whether its files could be read the last time.
+    pub(super) certificate: Option<(Timestamp, bool)>,
 }
 
 /// Returns the text of a scrape.
@@ -136,13 +138,20 @@ impl Scrape {
         let help = "Whether the last reload of the configuration succeeded; 1 from the start on.";
         families.gauge("chanwire_config_last_reload_successful", help, u64::from(is_successful))?;
         let help = "Time since 1970 of the last reload that succeeded, or of the start.";
-        families.gauge("chanwire_config_last_reload_success_timestamp_seconds", help, succeeded_at.as_unix())
+        families.gauge("chanwire_config_last_reload_success_timestamp_seconds", help, succeeded_at.as_unix())?;
+        let Some((not_after, is_read)) = self.certificate else { return Ok(()) };
+        let help = "End of the validity of the TLS certificate in force, since 1970.";
+        families.gauge("chanwire_tls_not_after_timestamp_seconds", help, not_after.as_unix())?;
+        let help = "Whether the TLS certificate and its key could be read the last time.";
+        families.gauge("chanwire_tls_last_reload_successful", help, u64::from(is_read))
     }
 
     fn connections(&self, families: &mut Families<'_>) -> fmt::Result {
         let kinds = Kind::ALL.map(|kind| (vec![("kind", kind.name())], self.connections.connections(kind)));
         let open = kinds.iter().map(|(labels, (open, _))| (labels.clone(), *open));
-        families.gauges("chanwire_connections", "Open connections.", open)?;
+        let pending = [(vec![("kind", "pending")], self.connections.pending_now())];
+        let help = "Open connections; pending: not known yet whether with TLS, or in its handshake.";
+        families.gauges("chanwire_connections", help, open.chain(pending))?;
         let accepted = kinds.iter().map(|(labels, (_, accepted))| (labels.clone(), *accepted));
         families.counters("chanwire_connections_accepted", "Accepted connections.", accepted)?;
         let reasons = |refused| {
@@ -153,6 +162,8 @@ impl Scrape {
         families.counters("chanwire_connections_ended", help, reasons(false))?;
         let help = "Connections that were refused, by reason.";
         families.counters("chanwire_connections_refused", help, reasons(true))?;
+        let failures = self.connections.handshake_failures().map(|(reason, count)| (vec![("reason", reason)], count));
+        families.counters("chanwire_tls_handshake_failures", "TLS handshakes that failed, by reason.", failures)?;
         let waits = self.connections.waits().map(|(scope, count, time)| (vec![("scope", scope)], count, time));
         let waiting = waits.iter().map(|(labels, count, _)| (labels.clone(), *count));
         families.gauges("chanwire_throttled_connections", "Connections whose requests wait for a rate.", waiting)?;
@@ -197,7 +208,16 @@ impl HubReport {
             .iter()
             .map(|(command, status, count)| (vec![("command", command.as_str()), ("status", status.as_str())], *count));
         families.counters("chanwire_requests", "Requests that were answered.", requests)?;
+        let results = counters.authentications.iter();
+        let results = results.map(|(result, count)| (vec![("result", result.as_str())], *count));
+        families.counters("chanwire_auth", "Attempts to authenticate, by their result.", results)?;
         families.counter("chanwire_messages_stored", "Messages that were stored.", counters.messages_stored)?;
+        let help = "MESSAGEs that were sent again under their id, and not stored again.";
+        families.counter("chanwire_messages_duplicate", help, counters.repeated_messages)?;
+        let help = "Ids of messages that are remembered, so that none is stored twice.";
+        families.gauge("chanwire_send_keys", help, counters.send_keys as u64)?;
+        let help = "Such ids that were dropped early, because there were too many (--retry-max-keys).";
+        families.counter("chanwire_send_keys_evicted", help, counters.evicted_send_keys)?;
         families.counter("chanwire_pushes", "Messages that were pushed, once for each connection.", counters.pushes)?;
         families.counter("chanwire_received_bytes", "Bytes that were received.", traffic.received_bytes)?;
         families.counter("chanwire_sent_bytes", "Bytes that were sent.", traffic.sent_bytes)?;

@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chanwire_core::{AddressLimits, Limits, hub::HubLimits};
+use chanwire_core::{AddressLimits, Limits, hub::HubLimits, rights::GuestPolicy};
 
 use super::*;
-use crate::store::{Memory, MemoryEngine, Retention};
+use crate::{
+    store::{Memory, MemoryEngine, Retention, SendRetention},
+    tls::{Trust, write_pair},
+};
 
 /// The limit on each wait, far above the usual time.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -27,7 +30,8 @@ const fn after(part: Part) -> Option<Part> {
         Part::Retention => Part::Listener,
         Part::Listener => Part::Operator,
         Part::Operator => Part::Addresses,
-        Part::Addresses => Part::Tracker,
+        Part::Addresses => Part::Certificate,
+        Part::Certificate => Part::Tracker,
         Part::Tracker => Part::Page,
         Part::Page => Part::Metrics,
         Part::Metrics => return None,
@@ -50,21 +54,34 @@ fn config(data_dir: &Path) -> Config {
     let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
     Config {
         listen: vec![local.into()],
+        unix_sockets: Vec::new(),
+        tls: Some(write_pair(data_dir, &["chat.example"], 1)),
+        tls_mode: None,
         hosted: vec!["general=chat.example:1@127.0.0.1:0".parse().unwrap()],
         advertised: Vec::new(),
         http: Some(local),
         http_hosts: Vec::new(),
         trusted_proxies: Vec::new(),
+        http_tls: false,
         metrics: MetricsConfig { address: Some(local), ..MetricsConfig::default() },
         data_dir: data_dir.to_owned(),
         store_max: None,
         store_min_free: 0,
-        retention: Retention { count: Some(1), age: None, bytes: None },
+        retention: Retention {
+            count: Some(1),
+            age: None,
+            bytes: None,
+            sends: SendRetention::of(&HubLimits::default()),
+        },
         trackers: Vec::new(),
+        tracker_trust: Trust::system(),
         lease: 300,
         limits: Limits::server(),
         hub_limits: HubLimits::default(),
         address_limits: AddressLimits::default(),
+        accounts: Arc::default(),
+        rules: Vec::new(),
+        guests: GuestPolicy::default(),
         max_connections: 100,
         drain: DrainConfig::default(),
     }
@@ -119,7 +136,7 @@ impl Bench {
         match part {
             Part::Hub | Part::Store | Part::Reader => unreachable!("the server ends with it"),
             // Nothing of it is seen from outside but that it can end once more.
-            Part::Addresses => {}
+            Part::Addresses | Part::Certificate => {}
             Part::Retention => {
                 for content in ["one", "two", "three"] {
                     assert!(self.say(content).starts_with("OK"));

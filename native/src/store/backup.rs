@@ -190,10 +190,10 @@ impl Part {
         }
     }
 
-    /// Makes its content durable.
+    /// Makes the content of its path durable.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         let failed = |cause| StoreError::BackupFile { action: "sync", file: self.path.clone(), cause };
-        self.file.sync_all().map_err(failed)
+        File::open(&self.path).and_then(|file| file.sync_all()).map_err(failed)
     }
 
     /// Makes it durable and gives it its name, which nothing else may have by now.
@@ -228,4 +228,4 @@ impl Drop for Part {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

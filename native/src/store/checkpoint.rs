@@ -181,6 +181,17 @@ pub(super) fn truncate(connection: &Connection, file: &Path) -> Result<(), Store
     checkpoint(connection, Mode::Truncate, file).map(|_| ())
 }
 
+/// Checkpoints all of the WAL and truncates its file. Returns whether that is done: not while somebody reads from it.
+pub(super) fn try_truncate(connection: &Connection, file: &Path) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(Mode::Truncate.sql()).map_err(failed(file))?;
+    let is_busy: bool = statement.query_row([], |row| row.get(0)).map_err(failed(file))?;
+    Ok(!is_busy)
+}
+
+fn failed(file: &Path) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    StoreError::sqlite("checkpoint the WAL of", file)
+}
+
 enum Mode {
     /// As much as is possible without waiting for another connection.
     Passive,
@@ -188,14 +199,19 @@ enum Mode {
     Truncate,
 }
 
+impl Mode {
+    const fn sql(&self) -> &'static str {
+        match self {
+            Self::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+            Self::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+        }
+    }
+}
+
 fn checkpoint(connection: &Connection, mode: Mode, file: &Path) -> Result<u32, StoreError> {
-    let sql = match mode {
-        Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
-        Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
-    };
     let moved: rusqlite::Result<i64> =
-        connection.prepare_cached(sql).and_then(|mut statement| statement.query_row([], |row| row.get(2)));
-    let moved = moved.map_err(StoreError::sqlite("checkpoint the WAL of", file))?;
+        connection.prepare_cached(mode.sql()).and_then(|mut statement| statement.query_row([], |row| row.get(2)));
+    let moved = moved.map_err(failed(file))?;
     Ok(u32::try_from(moved).unwrap_or_default())
 }
 

@@ -24,6 +24,8 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Every commit syncs the WAL before it returns; a sync reaches the medium on macOS too.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
+    // What a row loses is overwritten, and so are the pages that become free: see the module `erasure`.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     // The checkpointer moves the WAL.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{StoreError, rows::DamagedRow};
+use super::{StoreError, rows::DamagedRow, sends};
 
 /// The damage logged so far, shared by all connections of a store.
 #[derive(Debug)]
@@ -23,14 +23,18 @@ impl DamageLog {
         Self { file: file.to_owned(), known: Mutex::default() }
     }
 
-    /// Logs damaged rows of `channels` or `logs`, which are neither used nor overwritten.
+    /// Logs damaged rows, which are neither used nor overwritten.
     pub(super) fn rows(&self, rows: &[DamagedRow]) {
         for row in rows.iter().filter(|row| self.is_new(row.to_string())) {
+            let effect = match row.table {
+                sends::TABLE => "its message is stored twice if it is sent again",
+                _ => "its channel is kept apart, the others are served",
+            };
             tracing::error!(
                 file = %self.file.display(),
                 table = row.table,
                 id = row.id,
-                "{row}: its channel is kept apart, the others are served; restore a backup with `chanwire restore`"
+                "{row}: {effect}; restore a backup with `chanwire restore`"
             );
         }
     }

@@ -79,7 +79,8 @@ fn keep_others_out(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn sync(directory: &Path) -> Result<(), StoreError> {
+/// Syncs a directory.
+pub(super) fn sync(directory: &Path) -> Result<(), StoreError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(StoreError::file("sync the directory", directory))

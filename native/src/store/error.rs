@@ -129,6 +129,21 @@ pub(crate) enum StoreError {
         note: PathBuf,
     },
 
+    /// The file system has too little free space for a migrated copy of the database.
+    #[error(
+        "cannot migrate {}: that takes {needed} bytes, and {free} are free; free some space on its disk, or go on with \
+         the older chanwire",
+        file.display()
+    )]
+    NoRoomToMigrate {
+        /// The database.
+        file: PathBuf,
+        /// The bytes that the copy takes.
+        needed: u64,
+        /// The free bytes.
+        free: u64,
+    },
+
     /// The WAL was written for another database: this one says that it has none.
     #[error(
         "cannot open the store at {}: it was put beside the WAL of another database, {}; restore backups with `chanwire \
@@ -306,6 +321,18 @@ pub(crate) enum StoreError {
         file: PathBuf,
         /// The change that was found.
         problem: String,
+    },
+
+    /// Texts of deleted messages may still be in the files, after the time within which they are to be erased.
+    #[error(
+        "cannot erase the texts of deleted messages from {} and its WAL: {cause}; it is tried again",
+        file.display()
+    )]
+    NotErased {
+        /// The database.
+        file: PathBuf,
+        /// The reason.
+        cause: &'static str,
     },
 
     /// A thread could not be started.

@@ -129,7 +129,7 @@ impl Noter {
     pub(super) fn note<'w>(&mut self, frames: u32, writes: impl Iterator<Item = &'w Write>) {
         let mut last = None;
         for write in writes {
-            if let Write::Append(message) = write {
+            if let Write::Append { message, .. } | Write::Delete { record: message, .. } = write {
                 self.note.messages = self.note.messages.saturating_add(1);
                 last = Some(message);
             }

@@ -6,8 +6,11 @@ use std::{
 };
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, Query, ReadId, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write},
-    wire::{ChannelName, HistoryRange, StoredMessage, Timestamp},
+    hub::{
+        ChannelLog, ChannelRecord, MAX_COMMIT, Query, ReadId, ReleasedChannel, SendRecord, Snapshot, StoreCommand,
+        StoreOutcome, Write,
+    },
+    wire::{AccountName, ChannelName, HistoryRange, StoredMessage, Timestamp},
 };
 
 use super::{
@@ -25,6 +28,9 @@ struct Stored {
     channels: BTreeMap<ChannelName, ChannelRecord>,
     released: BTreeMap<ChannelName, ReleasedChannel>,
     messages: BTreeMap<ChannelName, Vec<StoredMessage>>,
+    /// The accounts that names belong to. Each of these names has messages, be they none.
+    owners: BTreeMap<ChannelName, AccountName>,
+    sends: Vec<SendRecord>,
     is_closed: bool,
 }
 
@@ -48,13 +54,16 @@ impl Memory {
 }
 
 impl Stored {
-    fn snapshot(&self, is_wanted: impl Fn(&ChannelName) -> bool) -> Snapshot {
+    /// Returns the state of the wanted names. Of the keys, only the last `max_sends` are looked at.
+    fn snapshot(&self, max_sends: usize, is_wanted: impl Fn(&ChannelName) -> bool) -> Snapshot {
+        let sends = self.sends.iter().skip(self.sends.len().saturating_sub(max_sends));
         let log = |(name, messages): (&ChannelName, &Vec<StoredMessage>)| ChannelLog {
             channel_name: name.clone(),
             last_id: messages.len() as u64,
             first_id: 1,
             last_timestamp: messages.last().map_or_else(Timestamp::default, |message| message.timestamp),
             since: Timestamp::default(),
+            account: self.owners.get(name).cloned(),
         };
         Snapshot {
             channels: self.channels.values().filter(|one| is_wanted(&one.channel.channel_name)).cloned().collect(),
@@ -65,6 +74,7 @@ impl Stored {
                 .cloned()
                 .collect(),
             logs: self.messages.iter().filter(|(name, _)| is_wanted(name)).map(log).collect(),
+            sends: sends.filter(|send| is_wanted(&send.channel_name)).cloned().collect(),
             damaged: Vec::new(),
         }
     }
@@ -72,8 +82,16 @@ impl Stored {
     fn write(&mut self, write: &Write) {
         match write {
             Write::PutChannel(record) => {
-                self.released.remove(&record.channel.channel_name);
-                self.channels.insert(record.channel.channel_name.clone(), record.clone());
+                let name = &record.channel.channel_name;
+                self.released.remove(name);
+                self.channels.insert(name.clone(), record.clone());
+                match &record.account {
+                    Some(account) => {
+                        self.owners.insert(name.clone(), account.clone());
+                        self.messages.entry(name.clone()).or_default();
+                    }
+                    None => drop(self.owners.remove(name)),
+                }
             }
             Write::RemoveChannel(name) => {
                 self.channels.remove(name);
@@ -84,9 +102,21 @@ impl Stored {
                     self.channels.remove(channel_name).map(|record| ReleasedChannel { record, until: *until });
                 self.released.extend(released.map(|released| (channel_name.clone(), released)));
             }
-            Write::DropName(name) => drop(self.messages.remove(name)),
-            Write::Append(message) => {
+            Write::DropName(name) => {
+                self.messages.remove(name);
+                self.sends.retain(|send| send.channel_name != *name);
+            }
+            Write::Append { message, send_key } => {
+                self.sends.extend(send_key.clone().map(|key| SendRecord::new(message, key)));
                 self.messages.entry(message.channel_name.clone()).or_default().push(message.clone());
+            }
+            Write::Delete { tombstone, record } => {
+                let is_its =
+                    |send: &&mut SendRecord| send.channel_name == tombstone.channel_name && send.id == tombstone.id;
+                self.sends.iter_mut().filter(is_its).for_each(|send| send.key.digest = 0);
+                let messages = self.messages.entry(tombstone.channel_name.clone()).or_default();
+                messages.iter_mut().filter(|one| one.id == tombstone.id).for_each(|one| *one = tombstone.clone());
+                messages.push(record.clone());
             }
         }
     }
@@ -108,7 +138,7 @@ impl Stored {
 
 impl Engine for MemoryEngine {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
-        Ok(self.0.lock().snapshot(|_| true))
+        Ok(self.0.lock().snapshot(usize::MAX, |_| true))
     }
 
     fn max_id(&self) -> u64 {
@@ -134,7 +164,7 @@ impl Storage for RunningMemory {
                 StoreOutcome::Committed
             }
             StoreCommand::Load(names) => {
-                StoreOutcome::Loaded(stored.snapshot(|name| names.iter().any(|one| one == name)))
+                StoreOutcome::Loaded(stored.snapshot(MAX_COMMIT, |name| names.iter().any(|one| one == name)))
             }
         };
         let _ = self.done.send(Done::Outcome(outcome));

@@ -25,6 +25,11 @@ pub(super) fn id_of(key: i64) -> u64 {
     key.cast_unsigned() & MAX_ID
 }
 
+/// Returns the log in a message key.
+pub(super) const fn log_of(key: i64) -> i64 {
+    key >> ID_BITS
+}
+
 /// Returns the keys of these ids in a log; an empty range if no message can have them.
 pub(super) fn key_range(log: i64, ids: RangeInclusive<u64>) -> RangeInclusive<i64> {
     let (first, last) = ids.into_inner();
@@ -50,7 +55,7 @@ mod tests {
         let all = logs.iter().flat_map(|log| ids.iter().map(|id| (*log, *id)));
         let keys: Vec<i64> = all.clone().map(|(log, id)| message_key(log, id)).collect();
         assert!(keys.is_sorted_by(|one, next| one < next), "{keys:?}");
-        assert!(all.clone().map(|(_, id)| id).eq(keys.iter().map(|key| id_of(*key))));
+        assert!(all.clone().eq(keys.iter().map(|key| (log_of(*key), id_of(*key)))));
         for log in logs {
             let expected: Vec<i64> =
                 all.clone().filter(|of| of.0 == log).map(|(log, id)| message_key(log, id)).collect();

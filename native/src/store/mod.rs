@@ -12,20 +12,25 @@ mod connection;
 mod damage;
 mod data_dir;
 mod engine;
+mod erasure;
 mod error;
 #[cfg(test)]
 mod faulty;
 mod health;
+mod insert;
 mod last_commit;
+mod leaf_page;
 #[cfg(test)]
 mod memory;
 mod message_key;
+mod migration;
 mod reader;
 mod restore;
 mod retention;
 mod room;
 mod rows;
 mod schema;
+mod sends;
 mod space;
 mod sqlite;
 mod sqlite_engine;
@@ -53,6 +58,7 @@ pub(crate) use self::{
     restore::{Restored, restore},
     retention::Retention,
     room::LEAST,
+    sends::SendRetention,
     space::{default_max, free},
     status::{Operation, StoreStatus},
 };

@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, LazyLock,
         mpsc::{RecvTimeoutError, Sender, channel},
     },
     thread::{Builder, JoinHandle},
@@ -21,7 +21,7 @@ use super::{
     damage::DamageLog,
     health::{Failure, Health, guard},
     message_key::key_range,
-    rows::{self, LogRow, MessageChecksums, RowError},
+    rows::{self, LogRow, MESSAGE, MessageChecksums, RowError},
     status::{Operation, StoreStatus},
     thread::PROBE,
     watch::Watch,
@@ -29,10 +29,12 @@ use super::{
 
 const THREAD: &str = "store-reader";
 
-const ASCENDING: &str = "SELECT place, timestamp, username, content, checksum FROM messages
-    WHERE place BETWEEN ?1 AND ?2 ORDER BY place ASC";
-const DESCENDING: &str = "SELECT place, timestamp, username, content, checksum FROM messages
-    WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC";
+static ASCENDING: LazyLock<String> = LazyLock::new(|| select("ASC"));
+static DESCENDING: LazyLock<String> = LazyLock::new(|| select("DESC"));
+
+fn select(order: &str) -> String {
+    format!("SELECT {MESSAGE} FROM messages WHERE place BETWEEN ?1 AND ?2 ORDER BY place {order}")
+}
 
 /// A connection that reads committed messages and never waits for a commit.
 pub(crate) struct SqliteReader {
@@ -80,7 +82,7 @@ impl SqliteReader {
             HistoryRange::Last => (log.first_id, log.last_id),
         };
         let oldest_first = matches!(query.range, HistoryRange::After(_));
-        let mut select = reading.prepare_cached(if oldest_first { ASCENDING } else { DESCENDING })?;
+        let mut select = reading.prepare_cached(if oldest_first { &ASCENDING } else { &DESCENDING })?;
         let mut rows = select.query(key_range(log.log, first..=last).into_inner())?;
         let mut checksums = MessageChecksums::new(&log.name);
         let mut ids = first..=last;

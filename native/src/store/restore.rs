@@ -10,7 +10,9 @@ use super::{
     StoreError,
     backup::{self, Part, absolute},
     data_dir::DataDir,
-    last_commit, schema,
+    last_commit,
+    migration::{self, Reports},
+    schema,
 };
 
 /// The result of a restore.
@@ -47,7 +49,14 @@ pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u
     if let Some(problem) = backup::copy(&file, &part, &target, progress)? {
         return Err(StoreError::Damaged { file, problem });
     }
-    let counted = schema::bring_up_to_date(&part.path).map_err(StoreError::sqlite("read", &part.path))?;
+    let read = || StoreError::sqlite("read", &part.path);
+    let connection = schema::connect(&part.path).map_err(read())?;
+    if schema::is_current(&connection).map_err(read())? {
+        drop(connection);
+    } else {
+        migration::replace(connection, &part.path, &Reports::start()?, || false)?;
+    }
+    let counted = schema::count(&part.path).map_err(read())?;
     part.sync()?;
 
     let marker = directory.file(schema::RESTORING);
@@ -64,8 +73,8 @@ pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u
     directory.sync()?;
     remove(&marker)?;
     directory.sync()?;
-    let (channels, leased, messages) = counted;
-    Ok(Restored { channels, leased, messages, replaced })
+    let schema::Counted { listed, leases, messages } = counted;
+    Ok(Restored { channels: listed, leased: leases, messages, replaced })
 }
 
 /// Links the database and its WAL to an unused name.

@@ -25,6 +25,7 @@ use super::{
     message_key::{MAX_ID, id_of, key_range, oldest_key_sql},
     room::Room,
     rows::{LogRow, RowError, id, integer},
+    sends::{self, SendAges, SendRetention},
     status::{Operation, StoreStatus},
     watch::Watch,
     write_coordinator::WriteCoordinator,
@@ -36,12 +37,15 @@ const THREAD: &str = "store-retention";
 /// The bytes counted for a message besides its texts: about those of its key and time.
 const OVERHEAD: u64 = 24;
 
-/// The most that one transaction drops, since commits wait for it.
+/// The most that one transaction drops, since commits wait for it, and since the pages that it overwrites make the WAL
+/// longer: see [`RETENTION_FRAMES`](super::room::RETENTION_FRAMES).
 const BATCH_MESSAGES: u32 = 256;
 const BATCH_BYTES: u64 = 512 * 1024;
-/// The most that one transaction drops when commits need room, for which they wait anyway.
+/// The most messages that one transaction drops when commits need room, for which they wait anyway.
 const ROOM_MESSAGES: u32 = 2048;
-const ROOM_BYTES: u64 = 2 << 20;
+
+/// The most transactions that drop keys in one pass, so that a backlog of keys holds up no messages.
+const SEND_BATCHES: usize = 64;
 
 /// The count of the largest logs that are looked up at one time.
 const LARGEST: usize = 64;
@@ -62,6 +66,8 @@ pub(crate) struct Retention {
     pub(crate) age: Option<Duration>,
     /// The bytes of messages, counted by [`size`].
     pub(crate) bytes: Option<u64>,
+    /// The limits of the keys of messages, over all channels.
+    pub(crate) sends: SendRetention,
 }
 
 /// Returns the bytes that a message counts.
@@ -92,6 +98,7 @@ pub(crate) struct Trimmer {
     damage: Arc<DamageLog>,
     status: Arc<StoreStatus>,
     ages: Option<Ages>,
+    send_ages: SendAges,
     /// The frames of the WAL after this connection's last transaction.
     frames: Arc<AtomicU32>,
 }
@@ -145,8 +152,9 @@ impl Trimmer {
         };
         connection.wal_hook(Some(hook)).map_err(failed)?;
         room.prepare(&connection).map_err(failed)?;
-        let (file, ages) = (file.to_owned(), None);
-        let mut trimmer = Self { connection, file, retention, coordinator, room, watch, damage, status, ages, frames };
+        let (file, ages, send_ages) = (file.to_owned(), None, SendAges::default());
+        let mut trimmer =
+            Self { connection, file, retention, coordinator, room, watch, damage, status, ages, send_ages, frames };
         trimmer.ages = trimmer.ages(wall_time()).map_err(failed)?;
         Ok(trimmer)
     }
@@ -252,16 +260,16 @@ impl Trimmer {
              WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3",
         )?;
         let (first, last) = key_range(log, 1..=MAX_ID).into_inner();
-        let (messages, bytes) = match reason {
-            Reason::Due(_) => (BATCH_MESSAGES, BATCH_BYTES),
-            Reason::Room => (ROOM_MESSAGES, ROOM_BYTES),
+        let messages = match reason {
+            Reason::Due(_) => BATCH_MESSAGES,
+            Reason::Room => ROOM_MESSAGES,
         };
         let mut rows = select.query((first, last, messages))?;
         let waited = self.waited(log);
         let mut cut = Cut { channel_name, first_id: 0, messages: 0, bytes: 0 };
         let (mut count, mut passed) = (0, 0);
         while let Some(row) = rows.next()?
-            && passed < bytes
+            && passed < BATCH_BYTES
         {
             let (message, timestamp) = (id_of(row.get(0)?), row.get::<_, i64>(1)?);
             let is_due = |now: Timestamp| {
@@ -290,8 +298,17 @@ impl Trimmer {
         let _lock = self.coordinator.lock();
         self.watch.check(&self.connection)?;
         let dropped = self.if_sound(self.delete(log, cut, now));
-        self.watch.wrote(matches!(dropped, Ok(Some(()))).then(|| self.frames.load(Relaxed)));
+        self.wrote(matches!(dropped, Ok(Some(()))));
         Ok(dropped?.is_some())
+    }
+
+    /// Notes the WAL's length after a transaction, with the write lock held.
+    fn wrote(&self, is_stored: bool) {
+        let frames = is_stored.then(|| self.frames.load(Relaxed));
+        self.watch.wrote(frames);
+        if let Some(frames) = frames {
+            self.room.note_frames(frames);
+        }
     }
 
     /// Skips a log whose row is damaged, so that the others are still trimmed.
@@ -308,9 +325,15 @@ impl Trimmer {
     fn delete(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<(), RowError> {
         let writing = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let dropped = key_range(log, 1..=cut.first_id.saturating_sub(1)).into_inner();
+        // Some may have been deleted since the cut was found, and have fewer bytes.
+        let bytes = format!(
+            "SELECT COALESCE(SUM(octet_length(username) + octet_length(content) + {OVERHEAD}), 0) FROM messages
+             WHERE place BETWEEN ?1 AND ?2"
+        );
+        let bytes = writing.prepare_cached(&bytes)?.query_row(dropped, |row| id(row, 0))?;
         writing.prepare_cached("DELETE FROM messages WHERE place BETWEEN ?1 AND ?2")?.execute(dropped)?;
         if let Some(mut row) = LogRow::get(&writing, log)? {
-            (row.first_id, row.bytes) = (cut.first_id, row.bytes.saturating_sub(cut.bytes));
+            (row.first_id, row.bytes) = (cut.first_id, row.bytes.saturating_sub(bytes));
             row.since = row.since.max(now.as_unix());
             row.write(&writing)?;
         }
@@ -320,7 +343,7 @@ impl Trimmer {
 
     /// Drops a part of a log's excess, if it has any.
     fn trim(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, StoreError> {
-        self.drop_some(log, Reason::Due(now), now)
+        if self.has_wal_room()? { self.drop_some(log, Reason::Due(now), now) } else { Ok(None) }
     }
 
     fn drop_some(&self, log: i64, reason: Reason, now: Timestamp) -> Result<Option<Cut>, StoreError> {
@@ -328,10 +351,7 @@ impl Trimmer {
         if !self.drop_below(log, &cut, now)? {
             return Ok(None);
         }
-        if self.frames.load(Relaxed) >= checkpoint::left_alone(self.room.long()) {
-            checkpoint::passive(&self.connection, &self.file, &self.watch)?;
-            self.frames.store(0, Relaxed);
-        }
+        self.keep_wal_short()?;
         Ok(Some(cut))
     }
 
@@ -357,13 +377,74 @@ impl Trimmer {
         Ok(())
     }
 
+    /// Drops keys that are past their window or too many, in parts, pausing as [`trim_all`](Self::trim_all) does. Returns
+    /// whether some are left for the next pass.
+    fn drop_sends(
+        &mut self,
+        (wall, at): (Timestamp, Duration),
+        tell: &impl Fn(ChannelName, u64),
+    ) -> Result<bool, StoreError> {
+        let file = self.file.clone();
+        let failed = || StoreError::sqlite("drop old keys of", &file);
+        self.send_ages.advance(&self.connection, self.retention.sends.window, at).map_err(failed())?;
+        for _ in 0..SEND_BATCHES {
+            self.make_room(wall, tell)?;
+            let began = Instant::now();
+            let due = sends::due(&self.connection, self.retention.sends, &self.send_ages, wall).map_err(failed())?;
+            if due.is_empty() {
+                return Ok(false);
+            }
+            if !self.has_wal_room()? {
+                return Ok(true);
+            }
+            let lock = self.coordinator.lock();
+            self.watch.check(&self.connection)?;
+            let dropped = self.delete_sends(&due);
+            self.wrote(dropped.is_ok());
+            let newest = dropped.and_then(|()| sends::newest(&self.connection));
+            drop(lock);
+            self.send_ages.fall_back(newest.map_err(failed())?);
+            self.keep_wal_short()?;
+            if !self.coordinator.pause(began.elapsed()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn delete_sends(&self, due: &[i64]) -> rusqlite::Result<()> {
+        let writing = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        sends::drop_due(&writing, due)?;
+        self.room.measure(&writing)?;
+        writing.commit()
+    }
+
+    /// Returns whether the WAL has room for a transaction, after an attempt to move it if it has none. It has none while
+    /// another program reads from it for long, and then the next pass tries again.
+    fn has_wal_room(&self) -> Result<bool, StoreError> {
+        if !self.room.is_wal_full() {
+            return Ok(true);
+        }
+        let moved = checkpoint::passive(&self.connection, &self.file, &self.watch)?;
+        Ok(self.room.note_moved(moved))
+    }
+
+    /// Moves the WAL if no commit has it moved.
+    fn keep_wal_short(&self) -> Result<(), StoreError> {
+        if self.frames.load(Relaxed) >= checkpoint::left_alone(self.room.long()) {
+            checkpoint::passive(&self.connection, &self.file, &self.watch)?;
+            self.frames.store(0, Relaxed);
+        }
+        Ok(())
+    }
+
     /// Drops the oldest messages of the largest logs while commits need their room.
     fn make_room(&self, now: Timestamp, tell: &impl Fn(ChannelName, u64)) -> Result<(), StoreError> {
         if !self.room.is_short() {
             return Ok(());
         }
         let mut dropped = 0;
-        while !self.room.is_enough() {
+        while !self.room.is_enough() && self.has_wal_room()? {
             let largest = self.largest().map_err(StoreError::sqlite("read", &self.file))?;
             // Other logs may be as large as the last one of these.
             let least =
@@ -371,6 +452,7 @@ impl Trimmer {
             let mut largest: BinaryHeap<(u64, i64)> = largest.into();
             let before = dropped;
             while !self.room.is_enough()
+                && self.has_wal_room()?
                 && let Some((bytes, log)) = largest.pop().filter(|(bytes, _)| *bytes >= least)
             {
                 let Some(cut) = self.drop_some(log, Reason::Room, now)? else { continue };
@@ -402,12 +484,18 @@ impl Trimmer {
         let mut health = Health::new(Operation::Retention, Arc::clone(&self.status));
         let mut next_scan = Instant::now();
         let mut now = wall_time();
-        while let Some(grown) = self.coordinator.wait_for_growth(next_scan) {
+        let mut has_old_sends = false;
+        loop {
+            // Work that the WAL or the number of transactions in a pass has held up goes on after the pause.
+            let is_held_up = has_old_sends || self.room.is_short() && self.room.is_wal_full();
+            let end = if is_held_up { Instant::now() } else { next_scan };
+            let Some(grown) = self.coordinator.wait_for_growth(end) else { return };
             let retention = self.coordinator.take_retention();
             let is_scan = Instant::now() >= next_scan || retention.is_some();
             if is_scan {
                 next_scan = Instant::now() + retention.unwrap_or(self.retention).scan_every();
             }
+            has_old_sends = false;
             health.attempt(|| {
                 if let Some(retention) = retention {
                     self.set_retention(retention)?;
@@ -419,7 +507,11 @@ impl Trimmer {
                 } else {
                     grown
                 };
-                self.trim_all(logs, now, tell)
+                let trimmed = self.trim_all(logs, now, tell);
+                // The keys are another table: messages are dropped though the keys cannot be, and keys though a
+                // message cannot be.
+                has_old_sends = self.drop_sends((wall_time(), since_boot()), tell)?;
+                trimmed
             });
             if !self.coordinator.pause(PAUSE) {
                 return;

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -19,9 +19,13 @@ use super::{
 const PAGE: u64 = 4096;
 /// The size of a WAL frame: a page with its header.
 const FRAME: u64 = PAGE + 24;
-/// The most frames of retention's transactions that commits do not count: those after the last commit, and one
-/// transaction between a commit's admission and its write lock.
-const RETENTION_FRAMES: u32 = 256;
+/// The most frames of one transaction of retention, which may come between a commit's admission and its write lock. Each
+/// page that it frees is overwritten, so they are twice those of the bytes that it drops, since pages may be half full,
+/// with the message that exceeds them, and a few of the tables' inner pages.
+pub(super) const RETENTION_FRAMES: u32 = 320;
+
+/// The same of the thread that erases deleted messages: each page that it clears, and a few of SQLite's own.
+pub(super) const ERASURE_FRAMES: u32 = 64;
 
 /// Timeout of a commit that waits for retention to free space.
 const WAIT: Duration = Duration::from_secs(2);
@@ -37,6 +41,8 @@ pub(super) struct Room {
     max: Option<u64>,
     /// The pages in use after the last transaction, without the file's free pages.
     used: Mutex<u64>,
+    /// The frames of the WAL after the last transaction.
+    frames: AtomicU32,
     /// Notified when pages have become free.
     freed: Condvar,
     /// Whether the file system has too little free space for commits.
@@ -47,8 +53,8 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(file: PathBuf, max: Option<u64>) -> Self {
-        let (used, freed) = (Mutex::default(), Condvar::default());
-        Self { file, max, used, freed, is_stopped: AtomicBool::new(false), refused: AtomicU64::new(0) }
+        let (used, freed, frames) = (Mutex::default(), Condvar::default(), AtomicU32::new(0));
+        Self { file, max, used, frames, freed, is_stopped: AtomicBool::new(false), refused: AtomicU64::new(0) }
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -68,7 +74,7 @@ impl Room {
 
     /// Returns the bytes that the WAL may take, without those that one commit adds.
     fn wal_room(&self) -> u64 {
-        self.wal_bound() + u64::from(RETENTION_FRAMES) * FRAME
+        self.wal_bound() + u64::from(RETENTION_FRAMES + ERASURE_FRAMES) * FRAME
     }
 
     /// Configures a writing connection, so that the WAL file shrinks again after a large commit.
@@ -101,6 +107,34 @@ impl Room {
         Ok(())
     }
 
+    /// Notes the frames of the WAL after a transaction, with the write lock held.
+    pub(super) fn note_frames(&self, frames: u32) {
+        self.frames.store(frames, Relaxed);
+    }
+
+    /// Notes that so many frames, from the WAL's first, are in the database. If these are all, the next transaction starts
+    /// the WAL over. Returns whether they are.
+    pub(super) fn note_moved(&self, moved: u32) -> bool {
+        let frames = self.frames();
+        let is_all = moved >= frames;
+        if is_all {
+            // A transaction that came meanwhile has noted more.
+            let _ = self.frames.compare_exchange(frames, 0, Relaxed, Relaxed);
+        }
+        is_all
+    }
+
+    /// Returns the frames of the WAL after the last transaction.
+    pub(super) fn frames(&self) -> u32 {
+        self.frames.load(Relaxed)
+    }
+
+    /// Returns whether the WAL has no room for a transaction of retention. Within a limit, retention waits then until the
+    /// WAL has been moved: what it frees would only make the store larger.
+    pub(super) fn is_wal_full(&self) -> bool {
+        self.max.is_some() && self.frames() >= TOO_LONG * self.long()
+    }
+
     /// Returns whether messages must be dropped.
     pub(super) fn is_short(&self) -> bool {
         self.exceeds(self.margin())
@@ -115,22 +149,24 @@ impl Room {
         self.limit().is_some_and(|limit| *self.used() > limit.saturating_sub(margin))
     }
 
-    /// Admits a commit of this size, after waiting for room if necessary. `frames` is the WAL's length: frames
-    /// beyond its normal length, added by the commit or held by a long read, take room too.
-    pub(super) fn admit(&self, bytes: u64, frames: u32) -> Result<(), StoreError> {
+    /// Admits a commit of this size, after waiting for room if necessary. Its pages count twice, since retention may make
+    /// the WAL as long as it may be before the commit adds them. Frames beyond that, held by a long read, take room too.
+    pub(super) fn admit(&self, bytes: u64) -> Result<(), StoreError> {
         if self.is_stopped.load(Relaxed) {
             self.refused.fetch_add(1, Relaxed);
             return Err(StoreError::LowSpace { file: self.file.clone() });
         }
         let Some(limit) = self.limit() else { return Ok(()) };
         let pages = (bytes + bytes / 8) / PAGE + 8;
-        let excess = (u64::from(frames) + pages).saturating_sub(u64::from(TOO_LONG * self.long()));
-        let pages = pages + excess;
+        let taken = || {
+            let excess = self.frames().saturating_sub(TOO_LONG * self.long());
+            2 * pages + u64::from(excess)
+        };
         let end = Instant::now() + WAIT;
         let mut used = self.used();
-        while *used + pages > limit {
+        while *used + taken() > limit {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || pages > limit {
+            if left.is_zero() || taken() > limit {
                 self.refused.fetch_add(1, Relaxed);
                 let max = self.max.unwrap_or_default();
                 return Err(StoreError::Full { file: self.file.clone(), max });
@@ -179,17 +215,22 @@ mod tests {
         let limit = room(LEAST, 0).limit().unwrap();
         let room = room(LEAST, limit - 72);
         assert!(room.is_short() && !room.is_enough());
-        room.admit(100_000, 0).unwrap();
-        let error = room.admit(16 << 20, 0).unwrap_err().to_string();
+        room.admit(90_000).unwrap();
+        let error = room.admit(16 << 20).unwrap_err().to_string();
         assert!(error.contains("raise --store-max"), "{error}");
         // A WAL held by a reader takes room as well, and so do the commit's own frames.
-        room.admit(0, 4 * room.long()).unwrap();
-        room.admit(0, 4 * room.long() + 100).unwrap_err();
-        let bytes = 50 * PAGE;
-        room.admit(bytes, 0).unwrap();
-        room.admit(bytes, 4 * room.long()).unwrap_err();
+        room.note_frames(4 * room.long());
+        room.admit(0).unwrap();
+        assert!(room.is_wal_full());
+        room.note_frames(4 * room.long() + 100);
+        room.admit(0).unwrap_err();
+        assert!(!room.note_moved(4 * room.long()) && room.is_wal_full());
+        room.admit(0).unwrap_err();
+        assert!(room.note_moved(4 * room.long() + 100) && !room.is_wal_full());
+        room.admit(24 * PAGE).unwrap();
+        room.admit(30 * PAGE).unwrap_err();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| room.admit(400_000, 0));
+            let waiting = scope.spawn(|| room.admit(400_000));
             *room.used() = 100;
             room.freed.notify_all();
             waiting.join().unwrap().unwrap();
@@ -201,9 +242,9 @@ mod tests {
     fn while_the_disk_is_low_nothing_is_admitted() {
         let room = Room::new("some.db".into(), None);
         assert!(room.set_stopped(true) && !room.set_stopped(true));
-        assert!(room.admit(1, 0).unwrap_err().to_string().contains("--store-min-free"));
+        assert!(room.admit(1).unwrap_err().to_string().contains("--store-min-free"));
         assert!(room.set_stopped(false));
-        room.admit(1, 0).unwrap();
+        room.admit(1).unwrap();
         assert_eq!(room.refused(), 1);
     }
 }

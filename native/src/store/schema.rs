@@ -13,14 +13,14 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::{
     StoreError, checksum,
     data_dir::DataDir,
-    rows::id,
+    rows::{LogRow, RowError, id},
     wal::{self, Wal},
 };
 use crate::files;
 
 pub(super) const DATABASE: &str = "chanwire.db";
-/// The name of a new database until it is complete.
-const NASCENT: &str = "chanwire.db.new";
+/// The name of a new or migrated database until it is complete.
+pub(super) const NASCENT: &str = "chanwire.db.new";
 
 /// Marks a directory whose database is being replaced by a backup.
 pub(super) const RESTORING: &str = "chanwire.restoring";
@@ -32,7 +32,9 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 ///
 /// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is in
 /// order of log and id, so that a page of a channel's history is one range, and so is what retention drops.
-const MIGRATIONS: [&str; 5] = [
+///
+/// A row's checksum covers a column that was added after it only where the column has not its default.
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE channels (
         position        INTEGER PRIMARY KEY,
@@ -109,7 +111,44 @@ const MIGRATIONS: [&str; 5] = [
     DROP TABLE messages;
     ALTER TABLE checked RENAME TO messages;
 ",
+    // Accounts own channels, names and messages; NULL for an address or a guest. A message that is `deleted` has lost
+    // its content; `deletes` is the id of the message that it deletes. `sends` has the keys of messages whose clients may
+    // send them again, in the order of the commits: `place` is the message's key, and `digest` that of its texts. `until`
+    // is when a role ends, and `sender_of` the message by which its subject was named.
+    "
+    ALTER TABLE channels ADD COLUMN account TEXT;
+    ALTER TABLE logs ADD COLUMN account TEXT;
+    ALTER TABLE logs ADD COLUMN members_only INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE logs ADD COLUMN slow_mode INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE messages ADD COLUMN account TEXT;
+    ALTER TABLE messages ADD COLUMN deletes INTEGER;
+    ALTER TABLE messages ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE sends (
+        seq             INTEGER PRIMARY KEY,
+        place           INTEGER NOT NULL,
+        timestamp       INTEGER NOT NULL,
+        sender          TEXT    NOT NULL,
+        key             TEXT    NOT NULL,
+        digest          INTEGER NOT NULL,
+        checksum        INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE roles (
+        log             INTEGER NOT NULL,
+        subject         TEXT    NOT NULL,
+        role            TEXT    NOT NULL,
+        until           INTEGER,
+        sender_of       INTEGER,
+        checksum        INTEGER NOT NULL,
+        PRIMARY KEY (log, subject)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
+
+/// The tables of this program.
+const TABLES: &str = "'channels', 'logs', 'messages', 'sends', 'roles'";
+
+/// The last version whose migration copies the messages from one table to another.
+const COPIES_MESSAGES: i32 = 5;
 
 const KNOWN: i32 = MIGRATIONS.len() as i32;
 
@@ -234,13 +273,7 @@ fn create(directory: &DataDir, file: &Path) -> Result<(), StoreError> {
         }
     }
     let nascent = directory.file(NASCENT);
-    // Removes one that a crash has left. Of a symbolic link, only the link is removed.
-    match fs::remove_file(&nascent) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(StoreError::file("remove what is left of a new database", &nascent)(error));
-        }
-        _ => {}
-    }
+    remove_nascent(&nascent)?;
     // SQLite's other files take their permissions from this one.
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&nascent);
     let opened = opened.map_err(StoreError::file("create the database", &nascent))?;
@@ -252,12 +285,22 @@ fn create(directory: &DataDir, file: &Path) -> Result<(), StoreError> {
     directory.sync()
 }
 
+/// Removes an incomplete database that a crash has left. Of a symbolic link, only the link is removed.
+pub(super) fn remove_nascent(nascent: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(nascent) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::file("remove what is left of a new database", nascent)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn fill(nascent: &Path) -> rusqlite::Result<()> {
     let mut connection = connect(nascent)?;
     // No journal: a crash leaves only the temporary file, and there must be no second file.
     connection.pragma_update(None, "journal_mode", "MEMORY")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    migrate(&mut connection).map(|_| ())
+    migrate(&mut connection)
 }
 
 /// Opens an existing database file that is not a symbolic link.
@@ -278,13 +321,18 @@ pub(super) fn connect_immutable(file: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
 }
 
-/// Migrates a database that nothing else uses to this version's tables. Returns the numbers of listed channels, of
-/// leases among them, and of messages.
-pub(super) fn bring_up_to_date(file: &Path) -> rusqlite::Result<(u64, u64, u64)> {
-    let mut connection = connect(file)?;
-    migrate(&mut connection)?;
-    let sql = "SELECT count(*), count(lease), (SELECT count(*) FROM messages) FROM channels";
-    connection.query_row(sql, [], |row| Ok((id(row, 0)?, id(row, 1)?, id(row, 2)?)))
+/// The rows of a database.
+pub(super) struct Counted {
+    pub(super) listed: u64,
+    pub(super) leases: u64,
+    pub(super) messages: u64,
+}
+
+/// Counts the rows of a database of this version that nothing else uses.
+pub(super) fn count(file: &Path) -> rusqlite::Result<Counted> {
+    let sql = "SELECT count(*), count(lease), (SELECT count(*) FROM messages) FROM channels WHERE released IS NULL";
+    connect(file)?
+        .query_row(sql, [], |row| Ok(Counted { listed: id(row, 0)?, leases: id(row, 1)?, messages: id(row, 2)? }))
 }
 
 /// Refuses a database of a later version, which only its WAL may say yet, and one whose tables are not those of the
@@ -314,11 +362,11 @@ struct Column {
 
 /// Reads the columns of the tables that a version of this program made, ignoring other tables.
 fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
-    let mut select = connection.prepare(
+    let mut select = connection.prepare(&format!(
         "SELECT tables.name, wr, strict, columns.name, columns.type, \"notnull\", dflt_value, pk
          FROM pragma_table_list AS tables, pragma_table_xinfo(tables.name) AS columns
-         WHERE tables.schema = 'main' AND tables.name IN ('channels', 'logs', 'messages') ORDER BY tables.name, cid",
-    )?;
+         WHERE tables.schema = 'main' AND tables.name IN ({TABLES}) ORDER BY tables.name, cid",
+    ))?;
     let columns = select.query_map([], |row| {
         Ok(Column {
             table: row.get(0)?,
@@ -355,27 +403,29 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
     let failed = |cause| StoreError::sqlite("open", file)(cause);
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
     let whole = pages <= CHECKED_WHOLE || version(connection).map_err(failed)? < KNOWN;
-    let parts = if whole { &[None][..] } else { &[Some("channels"), Some("logs")] };
+    let parts = if whole { &[None][..] } else { &[Some("channels"), Some("logs"), Some("sends")] };
     for part in parts {
         if let Some(problem) = fault(connection, *part).map_err(failed)? {
             return Err(StoreError::Damaged { file: file.to_owned(), problem });
         }
     }
     if whole && version(connection).map_err(failed)? == KNOWN {
-        say_missing(connection, file).map_err(failed)?;
+        say_missing(connection, file).map_err(RowError::at("open", file))?;
     }
     Ok(())
 }
 
-/// Returns the number of messages that the channel logs count but the table lacks: an older database beside a newer WAL
+/// Logs the number of messages that the channel logs count but the table lacks: an older database beside a newer WAL
 /// can look sound to SQLite. Damaged logs are not counted.
-fn say_missing(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
-    let sql = "SELECT total(last_id - first_id + 1), (SELECT count(*) FROM messages) FROM logs
-        WHERE checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since)";
-    let (counted, kept) = connection.query_row(sql, [], |row| Ok((row.get::<_, f64>(0)?, row.get::<_, i64>(1)?)))?;
-    // At most 64 MiB of messages: the count is exact.
-    let missing = counted - kept as f64;
-    if missing > 0.0 {
+fn say_missing(connection: &Connection, file: &Path) -> Result<(), RowError> {
+    let mut counted = 0_u64;
+    LogRow::for_each(connection, |log| {
+        counted = counted.saturating_add(log.map_or(0, |log| (log.last_id + 1).saturating_sub(log.first_id)));
+        Ok(())
+    })?;
+    let kept = connection.query_row("SELECT count(*) FROM messages", [], |row| id(row, 0))?;
+    let missing = counted.saturating_sub(kept);
+    if missing > 0 {
         tracing::error!(
             file = %file.display(),
             "{missing} of {counted} messages are missing from the database: it is older than its WAL, or another program \
@@ -393,26 +443,20 @@ pub(super) fn fault(connection: &Connection, table: Option<&str>) -> rusqlite::R
     Ok((problem != "ok").then_some(problem))
 }
 
-/// Migrates the tables to this program's version. Returns whether they were of an older one.
-pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<bool> {
+/// Migrates the tables to this program's version.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = usize::try_from(version(&transaction)?).unwrap_or_default();
-    let older = (1..MIGRATIONS.len()).contains(&done);
-    if older {
-        tracing::info!(
-            from = done,
-            to = KNOWN,
-            "bringing the database to this version's tables; a large one takes a while, and as much free space again"
-        );
-    }
     for migration in MIGRATIONS.iter().skip(done) {
         transaction.execute_batch(migration)?;
     }
-    if done < MIGRATIONS.len() {
-        transaction.pragma_update(None, "user_version", KNOWN)?;
-    }
-    transaction.commit()?;
-    Ok(older)
+    transaction.pragma_update(None, "user_version", KNOWN)?;
+    transaction.commit()
+}
+
+/// Returns whether the migration of a database copies its messages from one table to another.
+pub(super) fn migrates_by_copies(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(version(connection)? < COPIES_MESSAGES)
 }
 
 /// Writes the version that is there again: a page, and no change.

@@ -165,9 +165,9 @@ mod tests {
         let free = move || answers.recv().map_err(io::Error::other);
         tell.send(100).unwrap();
         let handle = watch(Arc::clone(&room), Arc::default(), 256, free).unwrap();
-        room.admit(1, 0).unwrap_err();
+        room.admit(1).unwrap_err();
         tell.send(10_000).unwrap();
-        while room.admit(1, 0).is_err() {
+        while room.admit(1).is_err() {
             std::thread::yield_now();
         }
         drop(tell);

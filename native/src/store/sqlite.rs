@@ -6,13 +6,14 @@ use std::{
     mem,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use chanwire_core::{
-    hub::{Snapshot, Write},
+    hub::{ChannelRecord, SendKey, Snapshot, Write},
     wire::{ChannelName, StoredMessage},
 };
-use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, config::DbConfig, params};
 
 use super::{
     CommitError, Store, StoreError,
@@ -20,13 +21,17 @@ use super::{
     connection::{configure, connect_beside},
     damage::DamageLog,
     data_dir::DataDir,
+    erasure::{Deletions, EraserHandle},
+    insert::Insert,
     last_commit::{Noted, Noter},
     message_key::{MAX_ID, MAX_LOG, key_range, message_key},
+    migration::{self, Reports},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
     room::Room,
-    rows::{self, DamagedRow, LogRow, MessageChecksums, RowError},
+    rows::{self, DamagedRow, LogRow, MessageChecksums, MessageColumns, RowError},
     schema,
+    sends::{self, NewSend, SendRetention},
     space::{self, SpaceHandle},
     status::StoreStatus,
     watch::Watch,
@@ -40,6 +45,9 @@ pub(crate) struct SqliteStore {
     file: PathBuf,
     /// `None` only while it is being dropped.
     checkpointer: Option<Checkpointer>,
+    /// `None` only while it is being dropped.
+    eraser: Option<EraserHandle>,
+    pub(super) deletions: Arc<Deletions>,
     coordinator: Arc<WriteCoordinator>,
     room: Arc<Room>,
     pub(super) watch: Arc<Watch>,
@@ -47,6 +55,8 @@ pub(crate) struct SqliteStore {
     status: Arc<StoreStatus>,
     noter: Noter,
     log_numbers: LogNumbers,
+    /// The keys that a start loads.
+    send_retention: SendRetention,
     /// Last, so that the directory is free only after the database is closed.
     _directory: DataDir,
 }
@@ -70,12 +80,18 @@ impl SqliteStore {
         // Until the database is accepted, closing it must not checkpoint its WAL either.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         schema::check_tables(&connection, &file)?;
+        let is_current = schema::is_current(&connection).map_err(failed)?;
+        let reports = (!is_current).then(Reports::start).transpose()?;
         let complete = noted.check(&connection, &directory, &file);
         // A missing part is the better explanation for inconsistent pages.
         if !matches!(complete, Err(StoreError::Incomplete { .. })) {
             schema::check_pages(&connection, &file)?;
         }
         let note = complete?;
+        if let Some(reports) = reports {
+            migration::replace(connection, &file, &reports, || false)?;
+            connection = schema::connect(&file).map_err(failed)?;
+        }
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
@@ -83,10 +99,8 @@ impl SqliteStore {
             return Err(StoreError::NoWriteAheadLog { file, mode });
         }
         configure(&connection).map_err(failed)?;
-        if schema::migrate(&mut connection).map_err(failed)? {
-            // No commit is to wait for what that has written.
-            checkpoint::truncate(&connection, &file)?;
-        }
+        // The first transaction opens the WAL, which the watch looks up.
+        connection.execute_batch("BEGIN IMMEDIATE; COMMIT").map_err(failed)?;
         let room = Arc::new(Room::new(file.clone(), max));
         room.prepare(&connection).and_then(|()| room.measure(&connection)).map_err(failed)?;
         let watch = Arc::new(Watch::start(&connection, &file)?);
@@ -97,11 +111,18 @@ impl SqliteStore {
         let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), parts, long)?;
         let noter = Noter::start(&directory, &file, note)?;
         let damage = Arc::new(DamageLog::new(&file));
-        let (checkpointer, coordinator, log_numbers) = (Some(checkpointer), Arc::default(), LogNumbers::new());
+        let log_numbers = LogNumbers::new(&connection).map_err(failed)?;
+        let (checkpointer, coordinator) = (Some(checkpointer), Arc::<WriteCoordinator>::default());
+        let deletions = Arc::new(Deletions::open(&directory));
+        let parts = (Arc::clone(&coordinator), Arc::clone(&room));
+        let (noted, of_store) = (Arc::clone(&deletions), (Arc::clone(&watch), Arc::clone(&status)));
+        let eraser = Some(EraserHandle::start(&file, noted, parts, of_store.0, of_store.1)?);
         Ok(Self {
             connection,
             file,
             checkpointer,
+            eraser,
+            deletions,
             coordinator,
             room,
             watch,
@@ -109,8 +130,14 @@ impl SqliteStore {
             status,
             noter,
             log_numbers,
+            send_retention: SendRetention { window: Duration::MAX, max_keys: usize::MAX },
             _directory: directory,
         })
+    }
+
+    /// Loads the keys within these limits only.
+    pub(super) fn limit_sends(&mut self, retention: SendRetention) {
+        self.send_retention = retention;
     }
 
     /// Opens a reader with a separate connection, so that reads never wait for a commit.
@@ -186,9 +213,14 @@ impl SqliteStore {
             checkpointer.before_commit(&self.connection);
         }
         self.watch.check(&self.connection)?;
-        let written = admitted.and_then(|()| work(self));
+        let deletes = writes.iter().any(|write| matches!(write, Write::Delete { .. }));
+        let noted = admitted.and_then(|()| if deletes { self.deletions.note() } else { Ok(()) });
+        let written = noted.and_then(|()| work(self));
         if let Some(checkpointer) = &mut self.checkpointer {
             self.watch.wrote(written.is_ok().then(|| checkpointer.frames()));
+            if written.is_ok() {
+                self.room.note_frames(checkpointer.frames());
+            }
             if let Ok(refused) = &written {
                 let stored = writes.iter().filter(|write| !refused.contains_key(write.channel_name()));
                 self.noter.note(checkpointer.frames(), stored);
@@ -197,6 +229,22 @@ impl SqliteStore {
         }
         drop(lock);
         written
+    }
+
+    /// Moves the WAL into the database if it has no room for a commit: that of retention or erasing may have filled it, and
+    /// they do not come back before the next commit.
+    fn empty_full_wal(&self) {
+        if self.room.is_wal_full() {
+            let file = &self.file;
+            let moved = roll_back(&self.connection)
+                .map_err(StoreError::sqlite("write", file))
+                .and_then(|()| checkpoint::passive(&self.connection, file, &self.watch));
+            match moved {
+                Ok(moved) => drop(self.room.note_moved(moved)),
+                // The commit is refused, or meets the same trouble and says so.
+                Err(error) => tracing::debug!(%error, "the WAL was not moved before a commit"),
+            }
+        }
     }
 
     /// Logs why writes of some names are not stored.
@@ -211,6 +259,7 @@ impl SqliteStore {
             let (file, channel_name) = (self.file.clone(), name.clone());
             let error = match refusal {
                 Refusal::Row(row) => RowError::at("write", &file)(row.into()),
+                Refusal::Message(error) => RowError::at("write", &file)(error),
                 Refusal::IdGap { found, expected } => StoreError::IdGap { file, channel_name, expected, found },
                 Refusal::NoLog => StoreError::NoLog { file, channel_name },
                 Refusal::NoId => StoreError::NoId { file, channel_name },
@@ -224,23 +273,33 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
-        self.read(rows::snapshot)
+        let retention = self.send_retention;
+        self.read(|connection| {
+            let (mut found, mut damaged) = rows::snapshot(connection)?;
+            damaged.extend(sends::add_recent(connection, &mut found, retention)?);
+            Ok((found, damaged))
+        })
     }
 
     fn load_names(&mut self, names: &[ChannelName]) -> Result<Snapshot, StoreError> {
-        self.read(|connection| rows::snapshot_of(connection, names))
+        self.read(|connection| {
+            let (mut found, mut damaged) = rows::snapshot_of(connection, names)?;
+            damaged.extend(sends::add_last(connection, &mut found, names)?);
+            Ok((found, damaged))
+        })
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<(), CommitError> {
-        let frames = self.checkpointer.as_ref().map_or(0, Checkpointer::frames);
+        self.empty_full_wal();
         // Before the write lock is taken, so that retention can make room meanwhile.
-        let admitted = added(writes).map_or(Ok(()), |bytes| self.room.admit(bytes, frames));
+        let admitted = added(writes).map_or(Ok(()), |bytes| self.room.admit(bytes));
         let refused = self.transact(admitted, writes, |store| store.write(writes))?;
         self.refuse(refused)
     }
 
     fn probe(&mut self) -> Result<(), StoreError> {
-        let admitted = self.room.admit(0, self.checkpointer.as_ref().map_or(0, Checkpointer::frames));
+        self.empty_full_wal();
+        let admitted = self.room.admit(0);
         self.transact(admitted, &[], |store| store.touch().map(|()| Refusals::new())).map(drop)
     }
 
@@ -252,6 +311,9 @@ impl Store for SqliteStore {
 /// Checkpoints the WAL completely, so that the database is one file.
 impl Drop for SqliteStore {
     fn drop(&mut self) {
+        if let Some(eraser) = self.eraser.take() {
+            eraser.close();
+        }
         let closed = self.checkpointer.take().map(|checkpointer| checkpointer.close(&self.connection));
         if let Some(Err(error)) = closed {
             // Closing must not checkpoint the WAL either: a file that replaced the database is left unchanged.
@@ -268,17 +330,27 @@ impl Drop for SqliteStore {
 
 /// Begins a transaction after rolling back a failed commit.
 fn begin(connection: &Connection, behavior: TransactionBehavior) -> rusqlite::Result<Transaction<'_>> {
-    if !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
-    }
+    roll_back(connection)?;
     Transaction::new_unchecked(connection, behavior)
 }
+
+/// Rolls back a failed commit.
+fn roll_back(connection: &Connection) -> rusqlite::Result<()> {
+    if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") }
+}
+
+/// The bytes of the pages that a deletion changes beside those of its record: the message's, and its key's.
+const DELETED: u64 = 2 * 4096;
 
 /// Estimates the bytes that these writes add; `None` if they only remove.
 fn added(writes: &[Write]) -> Option<u64> {
     writes.iter().fold(None, |sum, write| {
         let bytes = match write {
-            Write::Append(message) => retention::size(&message.username, &message.message_content),
+            Write::Append { message, send_key } => {
+                let key = send_key.as_ref().map_or(0, sends::size);
+                retention::size(&message.username, &message.message_content) + key
+            }
+            Write::Delete { record, .. } => DELETED + retention::size(&record.username, &record.message_content),
             Write::RemoveChannel(_) => return sum,
             _ => 200,
         };
@@ -290,6 +362,8 @@ fn added(writes: &[Write]) -> Option<u64> {
 enum Refusal {
     /// A stored row of it is damaged.
     Row(DamagedRow),
+    /// A message of it is missing.
+    Message(RowError),
     IdGap {
         found: u64,
         expected: u64,
@@ -327,7 +401,7 @@ impl Tail {
     }
 
     /// Puts a message at the end.
-    fn append<'w>(&mut self, message: &'w StoredMessage) -> Result<NewRow<'w>, Refusal> {
+    fn append<'w>(&mut self, message: &'w StoredMessage, send_key: Option<&'w SendKey>) -> Result<NewRow<'w>, Refusal> {
         let Self { log, checksums } = self;
         let expected = log.last_id + 1;
         if message.id != expected {
@@ -341,9 +415,52 @@ impl Tail {
         log.last_timestamp = message.timestamp.as_unix();
         log.bytes = log.bytes.saturating_add(retention::size(username, content));
         let key = message_key(log.log, expected);
-        let checksum = checksums.of(key, log.last_timestamp, username, content);
-        Ok(NewRow { key, checksum, message })
+        let checksum = checksums.of(key, &MessageColumns::of(message));
+        Ok(NewRow { key, checksum, message, send_key })
     }
+}
+
+/// A message to be replaced by what is left of it.
+struct Deletion<'w> {
+    key: i64,
+    checksum: i64,
+    tombstone: &'w StoredMessage,
+}
+
+impl Tail {
+    /// Replaces a message by what is left of it, and puts the record of the deletion at the end. There is no [`Deletion`]
+    /// where retention has dropped the message.
+    fn delete<'w>(
+        &mut self,
+        transaction: &Connection,
+        tombstone: &'w StoredMessage,
+        record: &'w StoredMessage,
+    ) -> Result<Result<(Option<Deletion<'w>>, NewRow<'w>), Refusal>, RowError> {
+        let key = message_key(self.log.log, tombstone.id);
+        let deletion = if tombstone.id < self.log.first_id {
+            None
+        } else {
+            let length = "SELECT octet_length(content) FROM messages WHERE place = ?1";
+            let mut length = transaction.prepare_cached(length)?;
+            let Some(length) = length.query_row([key], |row| rows::id(row, 0)).optional()? else {
+                return Ok(Err(Refusal::Message(rows::missing(&tombstone.channel_name, tombstone.id))));
+            };
+            let left = tombstone.message_content.len() as u64;
+            self.log.bytes = self.log.bytes.saturating_sub(length).saturating_add(left);
+            let checksum = self.checksums.of(key, &MessageColumns::of(tombstone));
+            Some(Deletion { key, checksum, tombstone })
+        };
+        Ok(self.append(record, None).map(|record| (deletion, record)))
+    }
+}
+
+/// Replaces deleted messages. The digests of their keys are erased with the copies of their texts.
+fn replace_deleted(transaction: &Connection, deletions: &[Deletion<'_>]) -> Result<(), RowError> {
+    for Deletion { key, checksum, tombstone } in deletions {
+        let sql = "UPDATE messages SET content = ?2, deleted = 1, checksum = ?3 WHERE place = ?1";
+        transaction.prepare_cached(sql)?.execute(params![key, tombstone.message_content, checksum])?;
+    }
+    Ok(())
 }
 
 /// Records the time at which a name was taken off the list, from which its time to be dropped counts.
@@ -364,22 +481,28 @@ fn unlisted(
 
 /// An allocator of log numbers. Ascending, because messages are appended fastest at the end of their table; free
 /// numbers are reused only when there is none above.
+///
+/// The keys of a dropped name stay until retention drops them, and have its log by the number alone. So numbers begin
+/// above those of all logs and keys of the start, and the keys of a number that is reused are dropped.
 struct LogNumbers {
-    /// The last number assigned since the start.
-    last: Cell<Option<i64>>,
+    /// The last number assigned, or the greatest at the start.
+    last: Cell<i64>,
+    /// Whether numbers are reused.
+    starts_over: Cell<bool>,
     /// The greatest.
     max: i64,
 }
 
 impl LogNumbers {
-    const fn new() -> Self {
-        Self { last: Cell::new(None), max: MAX_LOG }
+    fn new(connection: &Connection) -> rusqlite::Result<Self> {
+        let of_logs = connection.query_row("SELECT COALESCE(MAX(log), 0) FROM logs", [], |row| row.get(0))?;
+        let last = sends::greatest_log(connection)?.max(of_logs);
+        Ok(Self { last: Cell::new(last), starts_over: Cell::new(false), max: MAX_LOG })
     }
 
     /// Returns the number of the next log: the first one after the last that no log has and no message; from 1 on when
-    /// there is none above.
+    /// there is none above. Drops the keys that have it.
     fn next(&self, transaction: &Connection) -> rusqlite::Result<Option<i64>> {
-        let mut greatest = transaction.prepare_cached("SELECT COALESCE(MAX(log), 0) FROM logs")?;
         let mut exists = transaction.prepare_cached("SELECT 1 FROM logs WHERE log = ?1")?;
         let mut before_gap = transaction.prepare_cached(
             "SELECT log FROM logs AS one WHERE log >= ?1 AND NOT EXISTS (SELECT 1 FROM logs WHERE log = one.log + 1)
@@ -389,10 +512,7 @@ impl LogNumbers {
             transaction.prepare_cached("SELECT 1 FROM messages WHERE place BETWEEN ?1 AND ?2 LIMIT 1")?;
         let mut wrapped = false;
         loop {
-            let before = match self.last.get() {
-                Some(last) => last,
-                None => greatest.query_row([], |row| row.get(0))?,
-            };
+            let before = self.last.get();
             let next = match exists.exists([before + 1])? {
                 true => before_gap.query_row([before + 1], |row| row.get::<_, i64>(0))? + 1,
                 false => before + 1,
@@ -401,11 +521,15 @@ impl LogNumbers {
                 if mem::replace(&mut wrapped, true) {
                     return Ok(None);
                 }
-                self.last.set(Some(0));
+                self.last.set(0);
+                self.starts_over.set(true);
                 continue;
             }
-            self.last.set(Some(next));
+            self.last.set(next);
             if !has_messages.exists(key_range(next, 0..=MAX_ID).into_inner())? {
+                if self.starts_over.get() {
+                    sends::drop_of_log(transaction, next)?;
+                }
                 return Ok(Some(next));
             }
         }
@@ -413,10 +537,12 @@ impl LogNumbers {
 }
 
 /// A row of `messages`.
+#[derive(Clone, Copy)]
 struct NewRow<'w> {
     key: i64,
     checksum: i64,
     message: &'w StoredMessage,
+    send_key: Option<&'w SendKey>,
 }
 
 /// The result of a commit's writes.
@@ -433,6 +559,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
     // Each channel's end is read once and written once, however many of its messages are in the commit.
     let mut tails: BTreeMap<&ChannelName, Tail> = BTreeMap::new();
     let mut lines = Vec::with_capacity(writes.len());
+    let mut deletions = Vec::new();
     let mut forgotten = Vec::new();
     let mut refused = Refusals::new();
     // Names are checked first, so that nothing has to be undone for a refused one.
@@ -442,12 +569,31 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
             continue;
         }
         let refusal = match write {
-            Write::Append(message) => {
+            Write::Append { message, send_key } => {
                 let tail = match tails.entry(name) {
                     Entry::Occupied(tail) => Ok(tail.into_mut()),
                     Entry::Vacant(entry) => Tail::of(transaction, name, numbers)?.map(|tail| entry.insert(tail)),
                 };
-                tail.and_then(|tail| tail.append(message)).map(|line| lines.push(line)).err()
+                tail.and_then(|tail| tail.append(message, send_key.as_ref())).map(|line| lines.push(line)).err()
+            }
+            Write::PutChannel(record) => match damaged(transaction, name)? {
+                Some(row) => Some(Refusal::Row(row)),
+                None => give_name(transaction, record, &mut tails, numbers)?.err(),
+            },
+            Write::Delete { tombstone, record } => {
+                let tail = match tails.entry(name) {
+                    Entry::Occupied(tail) => Ok(tail.into_mut()),
+                    Entry::Vacant(entry) => Tail::of(transaction, name, numbers)?.map(|tail| entry.insert(tail)),
+                };
+                let deleted = match tail {
+                    Ok(tail) => tail.delete(transaction, tombstone, record)?,
+                    Err(refusal) => Err(refusal),
+                };
+                let note = |(deletion, line)| {
+                    deletions.extend(deletion);
+                    lines.push(line);
+                };
+                deleted.map(note).err()
             }
             _ => damaged(transaction, name)?.map(Refusal::Row),
         };
@@ -458,6 +604,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
     if !refused.is_empty() {
         tails.retain(|name, _| !refused.contains_key(name));
         lines.retain(|line| !refused.contains_key(&line.message.channel_name));
+        deletions.retain(|deletion| !refused.contains_key(&deletion.tombstone.channel_name));
     }
     for write in writes.iter().filter(|write| !refused.contains_key(write.channel_name())) {
         match write {
@@ -473,25 +620,52 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
                 unlisted(transaction, channel_name, &mut tails)?;
             }
             Write::DropName(channel_name) => match LogRow::find(transaction, channel_name)? {
-                Some(log) if log.first_id > log.last_id => {
+                Some(log) if log.first_id > log.last_id && log.account.is_none() => {
                     transaction.prepare_cached("DELETE FROM logs WHERE log = ?1")?.execute([log.log])?;
                     forgotten.push((channel_name.as_str(), log.last_id));
                 }
-                // A name with messages is never dropped.
+                // A name with messages, or of an account, is never dropped.
                 Some(_) => tracing::error!(
                     channel_name = channel_name.as_str(),
-                    "a name was to be forgotten that keeps messages (a bug, please report)"
+                    "a name was to be forgotten that keeps messages or is an account's (a bug, please report)"
                 ),
                 None => {}
             },
-            Write::Append(_) => {}
+            Write::Append { .. } | Write::Delete { .. } => {}
         }
     }
+    replace_deleted(transaction, &deletions)?;
     insert(transaction, &lines)?;
     for tail in tails.values() {
         tail.log.write(transaction)?;
     }
     Ok(Written { grown: tails.into_values().map(|tail| tail.log.log).collect(), forgotten, refused })
+}
+
+/// Gives the name of a channel to the account that hosts it, or to none. The name of an account has a log also without
+/// messages.
+fn give_name<'w>(
+    transaction: &Connection,
+    record: &'w ChannelRecord,
+    tails: &mut BTreeMap<&'w ChannelName, Tail>,
+    numbers: &LogNumbers,
+) -> Result<Result<(), Refusal>, RowError> {
+    let name = &record.channel.channel_name;
+    let tail = match tails.entry(name) {
+        Entry::Occupied(tail) => tail.into_mut(),
+        Entry::Vacant(entry) => {
+            let before = LogRow::find(transaction, name)?.and_then(|log| log.account);
+            if before == record.account {
+                return Ok(Ok(()));
+            }
+            match Tail::of(transaction, name, numbers)? {
+                Ok(tail) => entry.insert(tail),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+    };
+    tail.log.account.clone_from(&record.account);
+    Ok(Ok(()))
 }
 
 /// Returns a damaged row of a name, if there is one.
@@ -504,38 +678,25 @@ fn damaged(transaction: &Connection, name: &ChannelName) -> Result<Option<Damage
     }
 }
 
-/// The most rows that one statement inserts. Each statement costs as much as a row, and seeks the end of the table.
-const INSERTS: [usize; 3] = [64, 8, 1];
+static INSERT: LazyLock<Insert> =
+    LazyLock::new(|| Insert::new("messages (place, timestamp, checksum, username, content, account, deletes)", 7));
 
-static INSERT: LazyLock<[String; INSERTS.len()]> = LazyLock::new(|| {
-    let values = |rows| vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
-    INSERTS.map(|rows| {
-        format!("INSERT INTO messages (place, timestamp, checksum, username, content) VALUES {}", values(rows))
-    })
-});
-
+/// Inserts messages, and the keys of those that have one.
 fn insert(transaction: &Connection, lines: &[NewRow<'_>]) -> rusqlite::Result<()> {
-    let mut rest = lines;
-    for (rows, sql) in INSERTS.iter().zip(INSERT.iter()) {
-        let (whole, left) = rest.split_at(rest.len() - rest.len() % rows);
-        rest = left;
-        if whole.is_empty() {
-            continue;
-        }
-        let mut insert = transaction.prepare_cached(sql)?;
-        for lines in whole.chunks(*rows) {
-            for (row, NewRow { key, checksum, message }) in lines.iter().enumerate() {
-                let before = row * 5;
-                insert.raw_bind_parameter(before + 1, key)?;
-                insert.raw_bind_parameter(before + 2, message.timestamp.as_unix())?;
-                insert.raw_bind_parameter(before + 3, checksum)?;
-                insert.raw_bind_parameter(before + 4, message.username.as_str())?;
-                insert.raw_bind_parameter(before + 5, message.message_content.as_str())?;
-            }
-            insert.raw_execute()?;
-        }
-    }
-    Ok(())
+    INSERT.run(transaction, lines, |insert, before, NewRow { key, checksum, message, .. }| {
+        insert.raw_bind_parameter(before + 1, key)?;
+        insert.raw_bind_parameter(before + 2, message.timestamp.as_unix())?;
+        insert.raw_bind_parameter(before + 3, checksum)?;
+        insert.raw_bind_parameter(before + 4, message.username.as_str())?;
+        insert.raw_bind_parameter(before + 5, message.message_content.as_str())?;
+        insert.raw_bind_parameter(before + 6, message.account.as_deref())?;
+        insert.raw_bind_parameter(before + 7, message.deletes.map(u64::cast_signed))
+    })?;
+    let sends = lines.iter().filter_map(|line| {
+        let NewRow { key: place, message, send_key, .. } = *line;
+        send_key.map(|key| NewSend { place, message, key })
+    });
+    sends::insert(transaction, &sends.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

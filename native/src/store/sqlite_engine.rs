@@ -28,7 +28,8 @@ pub(super) struct SqliteEngine {
 
 impl SqliteEngine {
     pub(super) fn open(config: &StoreConfig) -> Result<Self, StoreError> {
-        let store = SqliteStore::open_within(&config.data_dir, config.max)?;
+        let mut store = SqliteStore::open_within(&config.data_dir, config.max)?;
+        store.limit_sends(config.retention.sends);
         let space = store.watch_space(config.min_free)?;
         let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
         Ok(Self { store, space, reader, trimmer })

@@ -19,12 +19,14 @@ pub(crate) enum Operation {
     Retention,
     /// Looking for free space.
     Space,
+    /// Erasing the texts of deleted messages from the files.
+    Erasure,
 }
 
 impl Operation {
     /// Every operation, in the order of their numbers.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Commit, Self::Load, Self::Read, Self::Checkpoint, Self::Retention, Self::Space];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Commit, Self::Load, Self::Read, Self::Checkpoint, Self::Retention, Self::Space, Self::Erasure];
 
     /// Returns its name in logs and metrics.
     pub(crate) const fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Operation {
             Self::Checkpoint => "checkpoint",
             Self::Retention => "retention",
             Self::Space => "space",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -177,7 +180,7 @@ mod tests {
         assert_eq!(status.fault(), None);
         status.set_low_on_space(true);
         assert!(status.fault().is_some());
-        assert_eq!(Operation::ALL.map(|operation| status.failures(operation)), [1, 0, 1, 1, 0, 0]);
+        assert_eq!(Operation::ALL.map(|operation| status.failures(operation)), [1, 0, 1, 1, 0, 0, 0]);
     }
 
     #[test]

@@ -93,8 +93,14 @@ pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut finish: watc
 
 impl Writer {
     /// Creates a file that only this user may read. A file that is not empty is an error unless `overwrite` is set. A
-    /// symbolic link is not followed.
-    pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>, overwrite: bool) -> io::Result<Self> {
+    /// symbolic link is not followed. Passwords and tokens are masked unless they are wanted.
+    pub(super) fn create(
+        path: &Path,
+        form: Form,
+        filter: Option<Filter>,
+        overwrite: bool,
+        with_secrets: bool,
+    ) -> io::Result<Self> {
         let file = files::open(File::options().write(true).create(true).truncate(false).mode(0o600), path)?;
         let found = file.metadata()?;
         if found.is_file() {
@@ -109,8 +115,8 @@ impl Writer {
         // Blocking, for a pipe whose reader is slow.
         fcntl_setfl(&file, OFlags::empty())?;
         let output = match form {
-            Form::JsonLines => Output::JsonLines(JsonLinesWriter::new()),
-            Form::PcapNg => Output::PcapNg(PcapNg::new()),
+            Form::JsonLines => Output::JsonLines(JsonLinesWriter::new().with_secrets(with_secrets)),
+            Form::PcapNg => Output::PcapNg(PcapNg::new().with_secrets(with_secrets)),
         };
         let mut writer =
             Self { file, output, filter, capture: Capture::new(HELD), next: 1, origin: None, closed: Vec::new() };
@@ -204,7 +210,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (name, form) in [("t.jsonl", Form::JsonLines), ("t.pcapng", Form::PcapNg)] {
             let filter = Filter::parse("cmd == LIST").unwrap();
-            let mut writer = Writer::create(&folder.path().join(name), form, Some(filter), false).unwrap();
+            let mut writer = Writer::create(&folder.path().join(name), form, Some(filter), false, false).unwrap();
             let before = format!("{:?}", writer.output).len();
             for connection in 1..=1000 {
                 let record = |kind| Record { connection, time: Time::from_parts(1_000_000_000, 0), kind };
@@ -226,7 +232,7 @@ mod tests {
         let times = [1_700_000_000_123_456_789, 1_700_000_000_123_456_790, 1_700_000_009_000_000_001];
         for (name, form) in [("t.jsonl", Form::JsonLines), ("t.pcapng", Form::PcapNg)] {
             let path = folder.path().join(name);
-            let mut writer = Writer::create(&path, form, None, false).unwrap();
+            let mut writer = Writer::create(&path, form, None, false, false).unwrap();
             let open = RecordKind::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
             let asked = RecordKind::Bytes(Direction::Out, Bytes::from_static(b"LIST\r\n"));
             let answered = RecordKind::Bytes(Direction::In, Bytes::from_static(b"OK\r\n{\"channels\": []}"));

@@ -11,24 +11,26 @@ use chanwire_inspect::Filter;
 use futures_util::FutureExt as _;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
-    net::{TcpListener, lookup_host},
+    net::TcpListener,
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
 };
 
 pub(crate) use self::file::Form;
+pub(crate) use self::relay::Route;
 #[cfg(test)]
 pub(crate) use self::relay::relay;
 use crate::{
     accept::Incoming,
     banner, file_limit,
-    http::{self, HttpConfig, InspectorPage, Tap, Target},
+    http::{self, HttpConfig, InspectorPage, Tap, Target, TargetTrust},
     local_addresses::is_local,
     serve_error::ServeError,
     server_address::ServerAddress,
     signals::StopSignals,
-    socket::{Families, listen},
+    socket::{Families, listen, tcp_addresses},
     supervisor::{Part, Supervisor},
+    tls::{ALPN, Certificates, HTTP_ALPN, PairFault, TlsFiles, Trust},
     traffic::Watchers,
 };
 
@@ -44,13 +46,21 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The server that clients are relayed to.
     pub(crate) to: ServerAddress,
+    /// The certificates that are accepted of it.
+    pub(crate) trust: Trust,
+    /// The certificate for clients that begin with TLS, if they may.
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_hosts: Vec<String>,
+    /// Whether the page is served by TLS, with the certificate for clients.
+    pub(crate) http_tls: bool,
     pub(crate) write: Option<(PathBuf, Form)>,
     /// The size of the backlog for a page that is opened later, in bytes.
     pub(crate) backlog: usize,
     /// Whether `write` may replace a file that is not empty.
     pub(crate) overwrite: bool,
+    /// Whether the file has passwords and tokens, which are masked otherwise.
+    pub(crate) with_secrets: bool,
     /// The filter of the file and the page's initial filter, with its text as typed.
     pub(crate) filter: Option<(Filter, String)>,
 }
@@ -64,6 +74,8 @@ pub(crate) enum TapError {
     To { to: ServerAddress, cause: io::Error },
     #[error("--to {to} is the tap's own address {listen}: name the server's, and have clients connect to the tap")]
     Loop { to: ServerAddress, listen: SocketAddr },
+    #[error("--tls-certificate, --tls-key: {0}")]
+    Certificate(#[from] PairFault),
     #[error("cannot write {}: {cause}{}", path.display(), advice(cause))]
     Write { path: PathBuf, cause: io::Error },
     #[error("recording to {} stopped: {cause}; what it has up to there can be read", path.display())]
@@ -101,10 +113,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         cause,
     })?;
     let listen = listener.local_addr().unwrap_or(config.listen);
-    let to = lookup_host((config.to.host(), config.to.port()))
-        .await
-        .map_err(|cause| TapError::To { to: config.to.clone(), cause })?;
-    let to: Vec<SocketAddr> = to.collect();
+    let to = tcp_addresses(&config.to).await.map_err(|cause| TapError::To { to: config.to.clone(), cause })?;
     if to.iter().any(|to| http::leads_to_itself(listen, *to)) {
         return Err(TapError::Loop { to: config.to, listen });
     }
@@ -115,13 +124,31 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let (supervisor, _) = Supervisor::new(stopping.clone());
     let (failed, mut failure) = mpsc::channel(1);
     let mut parts = JoinSet::new();
+    let certificates = config.tls.map(Certificates::load).transpose()?;
+    let sessions = certificates.as_ref().map(|it| it.sessions(ALPN)).transpose()?;
+    let page_tls = certificates.as_ref().filter(|_| config.http_tls).map(|it| it.sessions(HTTP_ALPN)).transpose()?;
+    if let Some(certificates) = certificates {
+        parts.spawn(certificates.watch(stopping.clone()));
+    }
     let page = match config.http {
         None => None,
         Some(address) => {
-            let target = |address: &SocketAddr| Target { id: "0".into(), address: *address, channel: None };
+            let target = |address: &SocketAddr| {
+                if config.to.is_tls() {
+                    Target::by_trust("0", config.to.clone(), *address, TargetTrust::Of(config.trust.clone()))
+                } else {
+                    Target::plain("0", *address)
+                }
+            };
             let tap = Tap { listen, to: config.to.to_string(), watchers: watchers.clone() };
             let targets = to.first().map(target).into_iter().collect();
-            let http = HttpConfig { hosts: config.http_hosts, targets, tap: Some(tap), ..HttpConfig::default() };
+            let http = HttpConfig {
+                hosts: config.http_hosts,
+                tls: page_tls,
+                targets,
+                tap: Some(tap),
+                ..HttpConfig::default()
+            };
             Some(Arc::new(InspectorPage::bind(address, http, files)?))
         }
     };
@@ -133,7 +160,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         None => None,
         Some((path, form)) => {
             let filter = config.filter.map(|(filter, _)| filter);
-            let file = file::Writer::create(&path, form, filter, config.overwrite)
+            let file = file::Writer::create(&path, form, filter, config.overwrite, config.with_secrets)
                 .map_err(|cause| TapError::Write { path: path.clone(), cause })?;
             let watcher = watchers.watch(file::QUEUE);
             let (finish, finishing) = watch::channel(false);
@@ -152,6 +179,8 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
             Some((path, finish, task))
         }
     };
+    // Signals are caught only from here on, so that they end the process at once during a slow name lookup.
+    let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
     // The page is started last, after everything that can fail.
     if let Some(page) = page {
         let serve = move || {
@@ -167,16 +196,21 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
              you trust"
         );
     }
-    // Signals are caught only from here on, so that they end the process at once during a slow name lookup.
-    let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
-    banner::print(&banner(listen, &config.to, writer.as_ref().map(|(path, ..)| path), url.as_deref()));
+    let route = Route { sessions, to: config.to.clone(), trust: config.trust };
+    banner::print(&banner(
+        listen,
+        route.sessions.is_some(),
+        &config.to,
+        writer.as_ref().map(|(path, ..)| path),
+        url.as_deref(),
+    ));
     let mut result = tokio::select! {
         name = signals.next() => {
             tracing::info!("{name}: stopping");
             Ok(())
         }
         Some(error) = failure.recv() => Err(ServeError::Page(error).into()),
-        () = supervisor.keep(Part::Listener, || accept(&listener, &config.to, &watchers, room)) => Ok(()),
+        () = supervisor.keep(Part::Listener, || accept(&listener, &route, &watchers, room)) => Ok(()),
     };
     signals.exit_at_next();
     let _ = stop.send(true);
@@ -198,24 +232,31 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     result
 }
 
-async fn accept(listener: &TcpListener, to: &ServerAddress, watchers: &Watchers, room: u32) {
+async fn accept(listener: &TcpListener, route: &Route, watchers: &Watchers, room: u32) {
     let room = Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(Semaphore::MAX_PERMITS)));
     let mut incoming = Incoming::new(listener, "tap");
     // The semaphore is never closed, so the loop runs until its task is dropped.
     while let Ok(permit) = room.clone().acquire_owned().await {
         let (client, peer) = incoming.next().await;
-        let (to, watchers) = (to.to_owned(), watchers.clone());
+        let (route, watchers) = (route.clone(), watchers.clone());
         tokio::spawn(async move {
-            relay::relay(client, peer, &to, &watchers).await;
+            relay::relay(client, peer, &route, &watchers).await;
             drop(permit);
         });
     }
 }
 
 /// Returns the start-up message with the addresses and the file.
-fn banner(listen: SocketAddr, to: &ServerAddress, file: Option<&PathBuf>, page: Option<&str>) -> String {
+fn banner(
+    listen: SocketAddr,
+    takes_tls: bool,
+    to: &ServerAddress,
+    file: Option<&PathBuf>,
+    page: Option<&str>,
+) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
-    text += &format!("listening on {listen}\npassing on to {to}\n");
+    let ways = if takes_tls { "taking TLS and plain text\n" } else { "" };
+    text += &format!("listening on {listen}\n{ways}passing on to {to}\n");
     if let Some(file) = file {
         text += &format!("writing {}\n", file.display());
     }

@@ -3,20 +3,26 @@
 use std::{
     future::Future,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use chanwire_inspect::{Capture, Direction, RowKind};
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
-use super::relay::{failed, relay};
-use crate::traffic::{BoundaryFinder, Record, RecordKind, Watcher, Watchers};
+use super::relay::{Route, failed, relay};
+use crate::{
+    server_address::ServerAddress,
+    tls::{TlsError, Trust, made::Identity},
+    traffic::{BoundaryFinder, Record, RecordKind, Watcher, Watchers},
+};
 
 /// The limit on each wait, far above the usual time. No test passes because of it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -81,14 +87,19 @@ impl Bench {
 }
 
 async fn tap(to: String) -> (Watchers, SocketAddr, JoinHandle<()>) {
+    tap_by(Route { sessions: None, to: to.parse().unwrap(), trust: Trust::system() }).await
+}
+
+/// A tap that goes this way.
+async fn tap_by(route: Route) -> (Watchers, SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let watchers = Watchers::new(0);
     let watching = watchers.clone();
     let accepting = tokio::spawn(async move {
         while let Ok((client, peer)) = listener.accept().await {
-            let (to, watchers) = (to.clone(), watching.clone());
-            tokio::spawn(async move { relay(client, peer, &to.parse().unwrap(), &watchers).await });
+            let (route, watchers) = (route.clone(), watching.clone());
+            tokio::spawn(async move { relay(client, peer, &route, &watchers).await });
         }
     });
     (watchers, address, accepting)
@@ -545,4 +556,142 @@ async fn a_hundred_megabytes_pass_with_a_watcher_that_never_looks() {
     let missed: u64 =
         records.iter().map(|record| if let RecordKind::Gap(_, gap, _) = &record.kind { gap.bytes } else { 0 }).sum();
     assert_eq!(missed + stream(&records, Direction::Out).len() as u64, 100 << 20);
+}
+
+/// A server behind TLS that the test plays, and its address.
+async fn encrypted_server(identity: &Identity) -> (TcpListener, TlsAcceptor, ServerAddress) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = ServerAddress::from(listener.local_addr().unwrap()).with_tls(true);
+    (listener, TlsAcceptor::from(Arc::new(identity.config())), address)
+}
+
+#[tokio::test]
+async fn bytes_to_an_encrypted_server_are_seen_in_plain_text_and_half_closes_pass() {
+    let identity = Identity::self_signed(&["chat.example"]);
+    let (listener, acceptor, to) = encrypted_server(&identity).await;
+    let (watchers, address, _accepting) =
+        tap_by(Route { sessions: None, to: to.clone(), trust: Trust::pins([identity.pin()]) }).await;
+    let watcher = watchers.watch(8 << 20);
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let (server, _) = within(listener.accept()).await.unwrap();
+    let mut server = within(acceptor.accept(server)).await.unwrap();
+    // More than the buffers of TLS and of the sockets take at once.
+    let request = vec![b' '; 1 << 20];
+    let sending = async {
+        client.write_all(&request).await.unwrap();
+        client.write_all(b"LIST\r\n").await.unwrap();
+        client.shutdown().await.unwrap();
+    };
+    let mut received = Vec::new();
+    let (_, read) = tokio::join!(sending, within(server.read_to_end(&mut received)));
+    read.unwrap();
+    assert!(received.len() == request.len() + 6 && received.ends_with(b" LIST\r\n"));
+    // The other direction goes on.
+    server.write_all(b"OK\r\n{\"channels\": []}").await.unwrap();
+    server.shutdown().await.unwrap();
+    let mut answer = String::new();
+    within(client.read_to_string(&mut answer)).await.unwrap();
+    assert_eq!(answer, "OK\r\n{\"channels\": []}");
+    drop((client, server));
+    let records = records_until(&watcher, is_over, async || tokio::task::yield_now().await).await;
+    let RecordKind::Open { server, .. } = &records[0].kind else { panic!("{:?}", records[0]) };
+    assert_eq!(*server, to.to_string());
+    assert_eq!(bytes_of(&records, Direction::Out).len(), received.len());
+    assert_eq!(bytes_of(&records, Direction::In), answer.as_bytes());
+    let ends = records.iter().filter(|record| matches!(record.kind, RecordKind::End(_))).count();
+    assert_eq!(ends, 2);
+}
+
+#[tokio::test]
+async fn a_server_with_another_key_gets_nothing_and_the_client_is_reset() {
+    let (identity, other) = (Identity::self_signed(&["chat.example"]), Identity::self_signed(&["chat.example"]));
+    let (listener, acceptor, to) = encrypted_server(&identity).await;
+    let (watchers, address, _accepting) = tap_by(Route { sessions: None, to, trust: Trust::pins([other.pin()]) }).await;
+    let watcher = watchers.watch(1 << 20);
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let (server, _) = within(listener.accept()).await.unwrap();
+    assert!(within(acceptor.accept(server)).await.is_err());
+    let error = within(client.read(&mut [0])).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let records = records_until(&watcher, is_over, async || tokio::task::yield_now().await).await;
+    let RecordKind::Close { reason, bad: true } = &records.last().unwrap().kind else { panic!("{records:?}") };
+    assert!(reason.contains(&identity.pin().to_string()), "{reason}");
+}
+
+#[tokio::test]
+async fn a_tap_with_a_certificate_takes_tls_and_plain_text_from_clients_and_shows_both_alike() {
+    let identity = Identity::self_signed(&["chat.example"]);
+    let trust = Trust::pins([identity.pin()]);
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = ServerAddress::from(server.local_addr().unwrap());
+    let sessions = Some(Arc::new(identity.config()));
+    let (watchers, address, _accepting) = tap_by(Route { sessions, to, trust: Trust::system() }).await;
+    let watcher = watchers.watch(1 << 20);
+    let mut seen = Vec::new();
+    for is_tls in [true, false] {
+        let client = TcpStream::connect(address).await.unwrap();
+        let local = client.local_addr().unwrap();
+        let tap = ServerAddress::from(address).with_tls(true);
+        let talking = async {
+            if is_tls {
+                talk(crate::tls::handshake(client, &tap, &tap, &trust).await.unwrap()).await
+            } else {
+                talk(client).await
+            }
+        };
+        let serving = async {
+            let (mut server, _) = server.accept().await.unwrap();
+            let mut request = String::new();
+            server.read_to_string(&mut request).await.unwrap();
+            assert_eq!(request, "LIST\r\n");
+            server.write_all(b"OK\r\n{\"channels\": []}").await.unwrap();
+        };
+        let (answer, ()) = within(async { tokio::join!(talking, serving) }).await;
+        assert_eq!(answer, "OK\r\n{\"channels\": []}");
+        let records = records_until(&watcher, is_over, async || tokio::task::yield_now().await).await;
+        let RecordKind::Open { client, .. } = &records[0].kind else { panic!("{:?}", records[0]) };
+        assert_eq!(*client, if is_tls { format!("tls://{local}") } else { local.to_string() });
+        seen.push((bytes_of(&records, Direction::Out), bytes_of(&records, Direction::In)));
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
+/// Sends a request and the end of the stream, and returns the answer.
+async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
+    stream.write_all(b"LIST\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_client_that_refuses_the_certificate_of_a_tap_gets_no_further() {
+    let (identity, other) = (Identity::self_signed(&["a"]), Identity::self_signed(&["a"]));
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = ServerAddress::from(server.local_addr().unwrap());
+    let sessions = Some(Arc::new(identity.config()));
+    let (watchers, address, _accepting) = tap_by(Route { sessions, to, trust: Trust::system() }).await;
+    let watcher = watchers.watch(1 << 20);
+    let client = TcpStream::connect(address).await.unwrap();
+    let tap = ServerAddress::from(address).with_tls(true);
+    let refused = within(crate::tls::handshake(client, &tap, &tap, &Trust::pins([other.pin()]))).await;
+    assert!(matches!(refused, Err(TlsError::WrongPin { .. })), "{refused:?}");
+    let records = records_until(&watcher, is_over, async || tokio::task::yield_now().await).await;
+    let RecordKind::Close { reason, bad: true } = &records.last().unwrap().kind else { panic!("{records:?}") };
+    assert!(reason.starts_with("the client's TLS handshake failed: "), "{reason}");
+    let (mut server, _) = within(server.accept()).await.unwrap();
+    assert_eq!(within(server.read(&mut [0])).await.unwrap(), 0);
+}
+
+fn is_over(records: &[Record]) -> bool {
+    records.iter().any(|record| matches!(record.kind, RecordKind::Close { .. }))
+}
+
+fn bytes_of(records: &[Record], direction: Direction) -> Vec<u8> {
+    let bytes = records.iter().filter_map(|record| match &record.kind {
+        RecordKind::Bytes(of, bytes) if *of == direction => Some(bytes.to_vec()),
+        _ => None,
+    });
+    bytes.flatten().collect()
 }

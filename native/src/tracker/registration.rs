@@ -32,8 +32,8 @@ pub(super) struct Registration {
     failures: u32,
     /// Rounds completed on this connection.
     rounds: u32,
-    /// Whether the loss of the connection was reported since the last completed round.
-    loss_reported: bool,
+    /// The loss of the connection that was reported since the last completed round.
+    loss_reported: Option<Loss>,
     stopping: bool,
 }
 
@@ -57,6 +57,15 @@ enum Status {
 enum RequestKind {
     Host,
     Unhost,
+}
+
+/// The kind of the loss of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Loss {
+    /// Another attempt may succeed.
+    Temporary,
+    /// Attempts fail until somebody changes a certificate or what is trusted.
+    Permanent,
 }
 
 /// A change of status, reported once.
@@ -88,7 +97,7 @@ impl Registration {
             round_failed: false,
             failures: 0,
             rounds: 0,
-            loss_reported: false,
+            loss_reported: None,
             stopping: false,
         }
     }
@@ -108,8 +117,8 @@ impl Registration {
     }
 
     /// Schedules the next attempt after a connection failed or was lost. Returns a notice unless the loss was reported
-    /// before.
-    pub(super) fn handle_lost(&mut self, now: Time, reason: String) -> Option<Notice> {
+    /// before; a permanent one is reported even after a temporary one.
+    pub(super) fn handle_lost(&mut self, now: Time, loss: Loss, reason: String) -> Option<Notice> {
         self.connected = false;
         self.pending.clear();
         self.queued.clear();
@@ -120,8 +129,9 @@ impl Registration {
             entry.status = Status::Unknown;
         }
         self.fail(now);
-        let was_reported = std::mem::replace(&mut self.loss_reported, true);
-        (!was_reported).then_some(Notice::Lost(reason))
+        let is_news = self.loss_reported < Some(loss);
+        self.loss_reported = self.loss_reported.max(Some(loss));
+        is_news.then_some(Notice::Lost(reason))
     }
 
     /// Returns the next request to send, if one is due.
@@ -178,7 +188,7 @@ impl Registration {
 
     /// Schedules the next round.
     fn end_round(&mut self, now: Time) {
-        self.loss_reported = false;
+        self.loss_reported = None;
         if self.round_failed {
             self.fail(now);
         } else {

@@ -1,11 +1,12 @@
 //! Measures the cost of an idle connection.
 
-use std::{io::Write as _, net::TcpStream};
+use std::io::Write as _;
 
 use chanwire_tests::process::{check, raise_file_limit, wait_for};
 
 use crate::{
     chanwire::Chanwire,
+    link::Link,
     nats::Nats,
     redis::Redis,
     report::{Cell, Report, Table},
@@ -21,8 +22,8 @@ const FIRST: usize = 50;
 /// The number of equal samples after which a server's memory is taken to be stable.
 const AT_REST: usize = 50;
 
-/// The highest accepted number of resident bytes per Chanwire connection.
-const TARGET: f64 = 2000.0;
+/// The highest accepted number of resident bytes per Chanwire connection, in plain text and by TLS.
+const TARGETS: [(&str, f64); 2] = [("chanwire", 2000.0), ("chanwire TLS", 25.0 * 1024.0)];
 
 pub(crate) fn measure(report: &mut Report, _: usize) {
     raise_file_limit(u64::try_from(CONNECTIONS + 200).unwrap_or(u64::MAX));
@@ -31,8 +32,14 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
         format!("{CONNECTIONS} idle connections"),
         &["system", "resident bytes/connection", "server MB before", "server MB with all"],
     );
-    let starts: [fn() -> Box<dyn System>; 3] =
-        [|| Box::new(Chanwire::start()), || Box::new(Redis::start_volatile()), || Box::new(Nats::start())];
+    let starts: [fn() -> Box<dyn System>; 6] = [
+        || Box::new(Chanwire::start()),
+        || Box::new(Redis::start_volatile()),
+        || Box::new(Nats::start()),
+        || Box::new(Chanwire::start_with_tls()),
+        || Box::new(Redis::start_volatile_with_tls()),
+        || Box::new(Nats::start_with_tls()),
+    ];
     // One after the other, since memory is measured and no time is compared.
     for start in starts {
         let system = start();
@@ -47,15 +54,15 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
             Cell::number(before / 1e6, 1),
             Cell::number(after / 1e6, 1),
         ]);
-        if system.name() == "chanwire" {
-            table.at_most("resident bytes a connection", each, TARGET);
+        for (name, most) in TARGETS.into_iter().filter(|(name, _)| *name == system.name()) {
+            table.at_most(format!("resident bytes a connection, {name}"), each, most);
         }
     }
     report.add(table);
 }
 
 /// Opens `count` connections and one more, and waits until the server has accepted them all.
-fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
+fn connect(system: &dyn System, count: usize) -> Vec<Link> {
     let mut streams = system.connect(count);
     wait_for(&format!("{} accepts them all", system.name()), || {
         let open = open_files(system.id());

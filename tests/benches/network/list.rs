@@ -1,9 +1,10 @@
 //! LIST, beside a GET of as many bytes from Redis; and LIST after a change of a very long list.
 
-use std::{net::TcpStream, time::Instant};
+use std::time::Instant;
 
 use crate::{
     chanwire::Chanwire,
+    link::Link,
     redis::Redis,
     report::{Cell, Report, Rounds, Table, micros, quantile},
     requests,
@@ -36,8 +37,8 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) {
 fn beside_redis(channels: usize, rounds: usize) -> Table {
     let (chanwire, redis) = (Chanwire::start(), Redis::start_volatile());
     let list = host(&chanwire, channels);
-    let list = Exchange { request: LIST.into(), reply: Reply::Sized(b'O', list) };
-    let get = redis.keep(list.reply);
+    let get = redis.keep(list);
+    let list = Exchange { request: LIST.into(), id_at: None, reply: Reply::Sized(b'O', list) };
     let systems: [(&dyn System, Exchange); 2] = [(&chanwire, list), (&redis, get)];
     let mut table = Table::new(
         "list",
@@ -84,7 +85,7 @@ fn hosted(number: usize) -> String {
 }
 
 /// Reads an answer to LIST to its end.
-fn list_size(stream: &mut TcpStream) -> usize {
+fn list_size(stream: &mut Link) -> usize {
     let mut answer = exchange(stream, LIST, 20);
     while !answer.ends_with("]}") {
         answer += &crate::system::read(stream, 1);

@@ -2,18 +2,19 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind},
     iter::repeat_n,
-    net::TcpStream,
-    os::fd::AsFd as _,
     rc::Rc,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Token};
-use rustix::net::{RecvFlags, recv};
+use mio::{Events, Interest, Poll};
 
-use crate::system::{Exchange, Replies, size};
+use crate::{
+    link::{Link, PolledLink},
+    system::{Exchange, ID_DIGITS, Replies, size},
+};
 
 /// The highest number of bytes in one read.
 const READ: usize = 1024 * 1024;
@@ -35,11 +36,8 @@ impl Poller {
         Self { poll, events: Events::with_capacity(4096), scratch: vec![0; READ] }
     }
 
-    fn add(&self, stream: TcpStream, number: usize, interest: Interest) -> mio::net::TcpStream {
-        stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).expect("a connection");
-        let mut stream = mio::net::TcpStream::from_std(stream);
-        self.poll.registry().register(&mut stream, Token(number), interest).expect("a registration");
-        stream
+    fn add(&self, link: Link, number: usize, interest: Interest) -> PolledLink {
+        PolledLink::register(link, self.poll.registry(), number, interest)
     }
 
     /// Waits for this long at most.
@@ -56,9 +54,15 @@ impl Poller {
     }
 }
 
+/// The number of the next request with an id of its own.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 /// A connection that sends one request again and again.
 pub(crate) struct Sender {
-    stream: mio::net::TcpStream,
+    link: PolledLink,
+    /// Requests with ids of their own that are to be written, and where in a request the id stands.
+    numbered: Vec<u8>,
+    id_at: Option<usize>,
     /// The size of one request.
     size: usize,
     block: Rc<[u8]>,
@@ -72,11 +76,13 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// Returns senders on these connections, numbered from `first` on.
-    pub(crate) fn all(poller: &Poller, streams: Vec<TcpStream>, first: usize, exchange: &Exchange) -> Vec<Self> {
+    pub(crate) fn all(poller: &Poller, links: Vec<Link>, first: usize, exchange: &Exchange) -> Vec<Self> {
         let size = exchange.request.len();
         let block: Rc<[u8]> = exchange.request.repeat((BLOCK / size).max(2)).into();
-        let sender = |(number, stream)| Self {
-            stream: poller.add(stream, first + number, Interest::READABLE | Interest::WRITABLE),
+        let sender = |(number, link)| Self {
+            link: poller.add(link, first + number, Interest::READABLE | Interest::WRITABLE),
+            numbered: Vec::new(),
+            id_at: exchange.id_at,
             size,
             block: block.clone(),
             written: 0,
@@ -84,7 +90,7 @@ impl Sender {
             replies: Replies::new(exchange.reply),
             open: VecDeque::new(),
         };
-        streams.into_iter().enumerate().map(sender).collect()
+        links.into_iter().enumerate().map(sender).collect()
     }
 
     /// Returns the number of unanswered requests.
@@ -94,17 +100,38 @@ impl Sender {
 
     /// Sends so many more requests.
     pub(crate) fn ask(&mut self, count: usize) {
-        self.wanted += count * self.size;
+        match self.id_at {
+            Some(at) => (0..count).for_each(|_| self.add_numbered(at)),
+            None => self.wanted += count * self.size,
+        }
         self.open.extend(repeat_n(Instant::now(), count));
         self.flush();
     }
 
+    fn add_numbered(&mut self, at: usize) {
+        let start = self.numbered.len() + at;
+        self.numbered.extend_from_slice(&self.block[..self.size]);
+        let id = format!("{:0ID_DIGITS$x}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        self.numbered[start..start + ID_DIGITS].copy_from_slice(id.as_bytes());
+    }
+
     /// Writes what the kernel takes.
     pub(crate) fn flush(&mut self) {
+        match self.link.flush() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            flushed => flushed.expect("a sender that can write"),
+        }
+        while !self.numbered.is_empty() {
+            match self.link.write(&self.numbered) {
+                Ok(count) => drop(self.numbered.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => panic!("a sender cannot write: {error}"),
+            }
+        }
         while self.written < self.wanted {
             let start = self.written % self.size;
             let end = self.block.len().min(start + self.wanted - self.written);
-            match self.stream.write(&self.block[start..end]) {
+            match self.link.write(&self.block[start..end]) {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => panic!("a sender cannot write: {error}"),
@@ -116,7 +143,7 @@ impl Sender {
     pub(crate) fn receive(&mut self, scratch: &mut [u8], mut answered: impl FnMut(Instant, Instant)) -> usize {
         let mut total = 0;
         loop {
-            let read = taken(self.stream.read(scratch));
+            let read = taken(self.link.read(scratch));
             let now = Instant::now();
             let count = self.replies.count(&scratch[..read]);
             for asked in self.open.drain(..count) {
@@ -133,24 +160,22 @@ impl Sender {
 
 /// A connection that listens, and counts what it hears.
 pub(crate) struct Subscriber {
-    stream: mio::net::TcpStream,
+    link: PolledLink,
     /// Bytes that have come.
     pub(crate) heard: u64,
 }
 
 impl Subscriber {
     /// Returns subscribers on these connections, numbered from `first` on.
-    pub(crate) fn all(poller: &Poller, streams: Vec<TcpStream>, first: usize) -> Vec<Self> {
-        let subscriber =
-            |(number, stream)| Self { stream: poller.add(stream, first + number, Interest::READABLE), heard: 0 };
-        streams.into_iter().enumerate().map(subscriber).collect()
+    pub(crate) fn all(poller: &Poller, links: Vec<Link>, first: usize) -> Vec<Self> {
+        let subscriber = |(number, link)| Self { link: poller.add(link, first + number, Interest::READABLE), heard: 0 };
+        links.into_iter().enumerate().map(subscriber).collect()
     }
 
-    /// Takes what has come. The kernel throws it away instead of copying it, which costs the same for every system.
+    /// Takes what has come, at the same cost for every system.
     pub(crate) fn receive(&mut self, scratch: &mut [u8]) {
         loop {
-            let received = recv(self.stream.as_fd(), &mut *scratch, RecvFlags::TRUNC);
-            let count = taken(received.map(|(_, count)| count).map_err(io::Error::from));
+            let count = taken(self.link.discard(scratch));
             self.heard += size(count);
             if count < scratch.len() {
                 return;
@@ -160,7 +185,7 @@ impl Subscriber {
 
     /// Returns the next bytes as they are; empty when there is none now.
     pub(crate) fn read(&mut self, scratch: &mut [u8]) -> Vec<u8> {
-        let count = taken(self.stream.read(scratch));
+        let count = taken(self.link.read(scratch));
         self.heard += size(count);
         scratch[..count].to_vec()
     }

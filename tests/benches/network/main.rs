@@ -9,8 +9,11 @@
 mod chanwire;
 mod durable;
 mod fan_out;
+#[cfg(target_os = "linux")]
+mod flood;
 mod group;
 mod idle;
+mod link;
 mod list;
 mod load;
 mod nats;
@@ -18,6 +21,7 @@ mod redis;
 mod report;
 mod requests;
 mod running;
+mod scrape;
 mod stuck;
 mod system;
 
@@ -26,18 +30,23 @@ use std::env;
 use report::Report;
 
 const USAGE: &str = "\
-usage: cargo bench -p chanwire-tests --bench network -- [--json] [--rounds N] [durable] [list] [fan-out] [stuck] [idle]";
+usage: cargo bench -p chanwire-tests --bench network -- [--json] [--rounds N] [durable] [scrape] [list] [fan-out] [stuck] \
+[idle] [flood]";
 
 /// Adds its tables to the report, after so many rounds.
 type Part = fn(&mut Report, usize);
 
 /// Every part that can be measured by itself.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: &[(&str, Part)] = &[
     ("durable", durable::measure),
+    ("scrape", scrape::measure),
     ("list", list::measure),
     ("fan-out", fan_out::measure),
     ("stuck", stuck::measure),
     ("idle", idle::measure),
+    // It needs network namespaces.
+    #[cfg(target_os = "linux")]
+    ("flood", flood::measure),
 ];
 
 /// The number of rounds measured by default.

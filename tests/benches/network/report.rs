@@ -200,7 +200,8 @@ impl<S> Rounds<S> {
         self.compare(one, other, |one, other| value(one) - value(other))
     }
 
-    fn compare(&self, one: usize, other: usize, compare: impl Fn(&S, &S) -> f64) -> f64 {
+    /// Compares one system's samples with the other's: the median of all rounds.
+    pub(crate) fn compare(&self, one: usize, other: usize, compare: impl Fn(&S, &S) -> f64) -> f64 {
         let pairs = self.samples[one].0.iter().zip(&self.samples[other].0);
         quantile(&mut pairs.map(|(one, other)| compare(one, other)).collect::<Vec<_>>(), 0.5)
     }

@@ -11,6 +11,8 @@ use std::{
 use chanwire_tests::process::{program, wait_for};
 use tempfile::TempDir;
 
+use crate::link::Link;
+
 /// A program of the system that runs with a folder of its own, until it goes out of scope.
 pub(crate) struct Running {
     child: Child,
@@ -42,8 +44,8 @@ impl Running {
         running
     }
 
-    pub(crate) fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).expect("a connection")
+    pub(crate) fn connect(&self) -> Link {
+        Link::connect(self.address)
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -70,7 +70,7 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) {
 }
 
 fn phase(chanwire: &Chanwire, group: &mut Group<'_>, stuck: bool) -> Sample {
-    let odd = chanwire.subscribe(1).pop().expect("one subscriber");
+    let odd = chanwire.subscribe(1).pop().expect("one subscriber").into_tcp();
     if stuck {
         // Leaves the unread bytes with the server instead of the kernel. A reader that reads keeps the usual buffer:
         // with a smaller one than a segment of the loopback interface it waits for the sender's timers.

@@ -1,10 +1,11 @@
 //! The interface of a system under load.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
+    io::{Read, Write},
     time::Duration,
 };
+
+use crate::link::Link;
 
 /// The timeout for anything that a measurement waits for.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -18,10 +19,10 @@ pub(crate) trait System {
     fn id(&self) -> u32;
 
     /// Opens connections that can send requests, greeted as the protocol wants it.
-    fn connect(&self, count: usize) -> Vec<TcpStream>;
+    fn connect(&self, count: usize) -> Vec<Link>;
 
     /// Opens connections that receive everything that is [published](Self::publish) from now on, and nothing else.
-    fn subscribe(&self, count: usize) -> Vec<TcpStream>;
+    fn subscribe(&self, count: usize) -> Vec<Link>;
 
     /// Returns the request to store this durably before it is acknowledged; `None` for a system that is not set up to.
     fn store(&self, content: &str) -> Option<Exchange>;
@@ -37,8 +38,14 @@ pub(crate) trait System {
 #[derive(Clone)]
 pub(crate) struct Exchange {
     pub(crate) request: Vec<u8>,
+    /// The position in the request of [`ID_DIGITS`] digits that are other ones each time; `None` if it is always the
+    /// same.
+    pub(crate) id_at: Option<usize>,
     pub(crate) reply: Reply,
 }
+
+/// The digits of an id that differs from request to request.
+pub(crate) const ID_DIGITS: usize = 32;
 
 /// Returns a size as it is added up.
 pub(crate) fn size(bytes: usize) -> u64 {
@@ -52,6 +59,8 @@ pub(crate) enum Reply {
     Sized(u8, usize),
     /// So many lines, of which this is the first byte.
     Lines(u8, usize),
+    /// All up to a closing brace, of which this is the first byte.
+    Object(u8),
 }
 
 /// Counts answers without reading them.
@@ -71,36 +80,37 @@ impl Replies {
     /// Counts the answers that these bytes complete.
     pub(crate) fn count(&mut self, bytes: &[u8]) -> usize {
         let Some(last) = bytes.last() else { return 0 };
-        let (Reply::Sized(first, _) | Reply::Lines(first, _)) = self.reply;
+        let (Reply::Sized(first, _) | Reply::Lines(first, _) | Reply::Object(first)) = self.reply;
         let says_yes = !self.at_start || bytes.first() == Some(&first);
         assert!(says_yes, "an answer that does not say yes: {}", String::from_utf8_lossy(bytes));
-        let (units, of_reply) = match self.reply {
-            Reply::Sized(_, size) => (bytes.len(), size),
-            Reply::Lines(_, lines) => (bytes.iter().filter(|byte| **byte == b'\n').count(), lines),
+        let count = |end: u8| bytes.iter().filter(|byte| **byte == end).count();
+        let (units, of_reply, is_at_end) = match self.reply {
+            Reply::Sized(_, size) => (bytes.len(), size, true),
+            Reply::Lines(_, lines) => (count(b'\n'), lines, *last == b'\n'),
+            Reply::Object(_) => (count(b'}'), 1, *last == b'}'),
         };
         self.begun += units;
         let complete = self.begun / of_reply;
         self.begun %= of_reply;
-        self.at_start = self.begun == 0 && (matches!(self.reply, Reply::Sized(..)) || *last == b'\n');
+        self.at_start = self.begun == 0 && is_at_end;
         complete
     }
 }
 
 /// Sends this and reads as much as the expected answer has, which it must be.
-pub(crate) fn ask(stream: &mut TcpStream, request: &str, expected: &str) {
+pub(crate) fn ask(stream: &mut (impl Read + Write), request: &str, expected: &str) {
     let answer = exchange(stream, request, expected.len());
     assert_eq!(answer, expected, "the answer to {request:?}");
 }
 
 /// Sends this and reads so many bytes of the answer.
-pub(crate) fn exchange(stream: &mut TcpStream, request: &str, size: usize) -> String {
+pub(crate) fn exchange(stream: &mut (impl Read + Write), request: &str, size: usize) -> String {
     stream.write_all(request.as_bytes()).expect("a server that reads");
     read(stream, size)
 }
 
-/// Reads this number of bytes within a timeout.
-pub(crate) fn read(stream: &mut TcpStream, size: usize) -> String {
-    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+/// Reads this number of bytes within the link's timeout.
+pub(crate) fn read(stream: &mut impl Read, size: usize) -> String {
     let mut answer = vec![0; size];
     if let Err(error) = stream.read_exact(&mut answer) {
         panic!("{size} bytes did not come ({error}), but: {}", String::from_utf8_lossy(&answer));

@@ -38,7 +38,7 @@ impl Service {
             while let Some(event) = self.server.poll_event() {
                 let ServerEvent::Request { ticket, request } = event else { panic!("{event:?}") };
                 let response = match request {
-                    Request::Message(_) => Response::Delivered { timestamp: self.at.wall },
+                    Request::Message(_) => Response::Delivered { timestamp: self.at.wall, id: None },
                     other => panic!("{other:?}"),
                 };
                 self.server.respond(self.at.time, ticket, response).expect("its own ticket");

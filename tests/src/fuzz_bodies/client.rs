@@ -58,19 +58,20 @@ fn op(kind: u8, argument: u8) -> Op {
 
 fn some_request(which: u8) -> Request {
     let channel_name = named("test_channel");
-    match which % 7 {
+    match which % 8 {
         0 => Request::List,
         1 => {
             let address = Address::new("127.0.0.1", 22_236).unwrap();
             Request::Host(Host { channel: Channel { channel_name, address }, lease: None })
         }
         2 => Request::Unhost { channel_name },
-        3 => Request::Join { channel_name, from: JoinFrom::After(7) },
+        3 => Request::Join { channel_name, from: JoinFrom::After(7), username: None },
         4 => Request::Leave { channel_name },
+        6 => Request::Delete { channel_name, id: 7 },
         5 => Request::History { channel_name, range: HistoryRange::Last, limit: 10 },
         _ => {
             let (username, message_content) = (named("user1"), "Hello, World!".into());
-            Request::Message(Message { username, message_content, channel_name: None })
+            Request::Message(Message { username, message_content, channel_name: None, client_message_id: None })
         }
     }
 }

@@ -220,7 +220,12 @@ impl Clock {
 /// Returns a request's weight in flight; none for a refused one.
 fn weight(item: &Seen<Command>) -> Option<usize> {
     match item {
-        Seen::Frame { head: Command::List | Command::History | Command::Connections, .. } => Some(262_144),
+        Seen::Frame {
+            head: Command::List | Command::History | Command::Who | Command::Channels | Command::Connections,
+            ..
+        } => Some(262_144),
+        // The server refuses it itself, over plain text.
+        Seen::Frame { head: Command::Auth, .. } => Some(0),
         Seen::Frame { payload, .. } => Some(payload.len()),
         Seen::Fault { .. } => Some(0),
         Seen::Skipped(..) => None,

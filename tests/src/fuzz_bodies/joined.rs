@@ -111,13 +111,11 @@ impl Model {
     }
 
     fn messages(&mut self, kind: Kind, size: u8) -> Arc<Pushes> {
-        let message = |id| StoredMessage {
-            channel_name: named("general"),
-            id,
-            username: named("ann"),
-            // Now and then more than may wait when the next page is due.
-            message_content: "x".repeat(if size > 250 { AHEAD } else { usize::from(size) }),
-            timestamp: Timestamp::from_unix(0),
+        // Now and then more than may wait when the next page is due.
+        let length = if size > 250 { AHEAD } else { usize::from(size) };
+        let message = |id| {
+            let content = "x".repeat(length);
+            StoredMessage::new(named("general"), id, named("ann"), content, Timestamp::from_unix(0))
         };
         let messages: Vec<_> = (0..=u64::from(size % 3)).map(|more| message(self.next_id + more)).collect();
         self.next_id += messages.len() as u64;

@@ -9,7 +9,7 @@ use chanwire_core::{
 };
 
 use super::{Input, amount};
-use crate::{link::End, show};
+use crate::{examples::hello, link::End, show};
 
 /// Runs a server on any stream, and any order of reads, answers and writes, with limits so small that they are met.
 /// Time is left to another body, [`deadlines`](super::deadlines()).
@@ -76,7 +76,10 @@ pub fn turns(stream: &[u8], limit: usize, ended: bool) -> Vec<Turn> {
     while let Some(item) = decoder.next_item() {
         match item {
             Item::Frame(frame) => turns.push(match Request::decode(frame.start_line, frame.payload) {
-                Ok(Request::Hello { .. }) => Turn::Hello(Hello::new(limit as u64)),
+                Ok(Request::Hello { .. }) => Turn::Hello(hello(limit)),
+                Ok(Request::Auth(credentials)) => {
+                    Turn::Refused(ErrorResponse::credentials_not_encrypted(&credentials), false)
+                }
                 Ok(request) => Turn::Request(request),
                 Err(fault) => Turn::Refused(fault.reply(), false),
             }),
@@ -169,7 +172,7 @@ impl Bench {
                 }
                 ServerEvent::Answered { request } => {
                     assert!(matches!(request, Request::Hello { .. }), "{request:?} is the application's to answer");
-                    Turn::Hello(Hello::new(self.max_payload as u64))
+                    Turn::Hello(hello(self.max_payload))
                 }
                 ServerEvent::Refused { error, closes } => Turn::Refused(error, closes),
                 ServerEvent::Withdrawn => panic!("nobody has withdrawn a list"),

@@ -2,28 +2,34 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     net::IpAddr,
 };
 
 use chanwire_core::{
     Time,
     endpoint::{Reply, Ticket},
-    hub::{ChannelRecord, Moment, Peer, StoreCommand, StoreOutcome, Write},
-    wire::{ChannelName, Command, ConnectionRow, ErrorResponse, HistoryRange, Host, Request, Response, Status},
+    hub::{Act, ActKind, ChannelRecord, Moment, Peer, SendKey, SendRecord, StoreCommand, StoreOutcome, Write},
+    wire::{
+        AccountName, ChannelName, Command, ErrorResponse, HistoryRange, Host, Message, Request, Response, Status,
+        StoredMessage, Timestamp,
+    },
 };
 
 use super::{Client, DeliveredPage, Trial};
 use crate::{
-    hub_model::{Decision, Model, not_stored, of_subscriber, plain, same_place},
+    hub_model::{Decision, Model, digest, is_key_of, not_stored, of_subscriber, plain, repeated_answer, same_place},
     store::Disk,
 };
 
 /// A request and its outcome.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    ticket: String,
+    pub(super) ticket: String,
     pub(super) request: Request,
-    at: Moment,
+    pub(super) at: Moment,
+    /// Whether the client had said HELLO before.
+    pub(super) said_hello: bool,
     pub(super) reply: Option<Vec<u8>>,
     /// Whether it is in the commit that is with the store.
     pub(super) storing: bool,
@@ -36,8 +42,13 @@ pub(super) struct Exchange {
 pub(super) struct Carried {
     hosts: BTreeMap<ChannelName, Candidates>,
     unhosts: BTreeMap<ChannelName, Candidates>,
+    deletes: BTreeMap<(ChannelName, u64), Candidates>,
+    /// The deletions that are to be logged if they are stored.
+    acts: BTreeSet<(ChannelName, u64)>,
     /// The contents of the messages.
     messages: BTreeSet<String>,
+    /// The messages with keys.
+    sends: Vec<SendRecord>,
 }
 
 /// The requests of which one is carried out. They are several where connections send the same, and where the outcome
@@ -96,11 +107,13 @@ impl Finished {
     fn take_write(&mut self, id: u64, exchange: &Exchange, reply: &[u8], disk: &Disk) -> Option<Response> {
         // Another request for the same channel may have waited, and is decided by what is stored now.
         let may_be = |response: &Response| [response, &not_stored()].iter().any(|such| encode(such) == reply);
-        let Carried { hosts, unhosts, messages } = &mut self.unanswered;
+        let Carried { hosts, unhosts, deletes, messages, .. } = &mut self.unanswered;
         match &exchange.request {
+            // Those with a key are looked up by it.
+            Request::Message(message) if message.client_message_id.is_some() => None,
             Request::Message(message) => {
                 let timestamp = disk.find(&message.message_content).map_or(exchange.at.wall, |stored| stored.timestamp);
-                messages.remove(&message.message_content).then_some(Response::Delivered { timestamp })
+                messages.remove(&message.message_content).then_some(Response::Delivered { timestamp, id: None })
             }
             Request::Host(Host { channel, .. }) => {
                 let hosted = Response::Hosted { channel_name: channel.channel_name.clone() };
@@ -112,15 +125,57 @@ impl Finished {
                 let its = may_be(&removed) && unhosts.get(channel_name)?.has(id, &exchange.ticket);
                 its.then(|| unhosts.remove(channel_name)).map(|_| removed)
             }
+            Request::Delete { channel_name, id: message } => {
+                let deleted = Response::Deleted { channel_name: channel_name.clone(), id: *message };
+                let target = (channel_name.clone(), *message);
+                let its = may_be(&deleted) && deletes.get(&target)?.has(id, &exchange.ticket);
+                its.then(|| deletes.remove(&target)).map(|_| deleted)
+            }
             _ => None,
         }
     }
 }
 
 impl Exchange {
-    pub(super) fn new(ticket: &Ticket, request: Request, at: Moment) -> Self {
+    pub(super) fn new(ticket: &Ticket, request: Request, at: Moment, said_hello: bool) -> Self {
         let (ticket, routes) = (format!("{ticket:?}"), BTreeSet::new());
-        Self { ticket, request, at, reply: None, storing: false, routes }
+        Self { ticket, request, at, said_hello, reply: None, storing: false, routes }
+    }
+
+    /// Returns the message, if it has a key.
+    fn send(&self) -> Option<&Message> {
+        let Request::Message(message) = &self.request else { return None };
+        message.client_message_id.is_some().then_some(message)
+    }
+
+    /// Returns whether it has the key of a message of a commit.
+    fn is_repeat(&self, account: Option<&AccountName>, sends: &[SendRecord]) -> bool {
+        let is_its =
+            |send: &SendRecord, message| self.routes.iter().any(|name| is_key_of(send, name, account, message));
+        self.send().is_some_and(|message| sends.iter().any(|send| is_its(send, message)))
+    }
+
+    /// Returns whether this is the answer to a message with a key of which one was kept when this one was decided, or which
+    /// the commit has stored that has just finished. That commit may have stored others with the key, and later ones.
+    fn is_repeated_answer(
+        &self,
+        account: Option<&AccountName>,
+        model: &Model,
+        disk: &Disk,
+        finished: Option<&Finished>,
+        reply: &[u8],
+    ) -> bool {
+        let Some(message) = self.send() else { return false };
+        let new = finished.into_iter().flat_map(|finished| &finished.unanswered.sends).filter(|send| {
+            let is_its = self.routes.iter().any(|name| is_key_of(send, name, account, message));
+            is_its && model.has_stored(send) && !model.is_past(send.timestamp, self.at.wall)
+        });
+        let known = |name: &ChannelName| {
+            let last = disk.last_timestamp(name).unwrap_or(self.at.wall);
+            model.repeated(name, account, message, last.max(self.at.wall))
+        };
+        let mut answers = new.cloned().chain(self.routes.iter().filter_map(known));
+        answers.any(|send| encode(&repeated_answer(&send, message)) == reply)
     }
 
     pub(super) fn note_route(&mut self, model: &Model, peer: Peer, listener: Option<usize>) {
@@ -146,9 +201,12 @@ impl Trial {
         let (pending, hosting) = (self.pending_names(), self.pending_hosts(id));
         let open =
             self.clients.values().flat_map(|client| &client.exchanges).filter(|exchange| exchange.reply.is_none());
-        let messages = open.filter(|exchange| matches!(exchange.request, Request::Message(_))).count() as u64;
+        let appends = |exchange: &&Exchange| matches!(exchange.request, Request::Message(_) | Request::Delete { .. });
+        let messages = open.filter(appends).count() as u64;
         let joins = self.setup.joins;
         let listed = self.operators_answer(id, &format!("{ticket:?}"));
+        let authenticated = self.authenticated(id, &format!("{ticket:?}"));
+        let who = self.who_answer(id, &format!("{ticket:?}"));
         let client = self.clients.get_mut(&id).expect("an answer to a connection");
         assert!(!client.disconnected, "an answer to connection {id}, which is gone");
         let shown = format!("{ticket:?}");
@@ -186,8 +244,24 @@ impl Trial {
         // A page answers one HISTORY; others that it lets go on are decided by what is known.
         let give_up = failed && self.finished.as_ref().is_some_and(|finished| finished.was_read);
         match (&expected, &exchange.request) {
+            (_, Request::Auth(_)) => {
+                let expected = authenticated.unwrap_or_else(|| panic!("no answer is due to {:?}", exchange.request));
+                assert_eq!(text(&bytes), text(&encode(&expected)), "{:?}", exchange.request);
+                if let Response::Authenticated { account } = expected {
+                    client.account = Some(account);
+                }
+            }
+            // By what was stored when it was decided.
+            (_, Request::Message(_))
+                if exchange.is_repeated_answer(
+                    client.account.as_ref(),
+                    &self.model,
+                    &self.disk,
+                    self.finished.as_ref(),
+                    &bytes,
+                ) => {}
             // The store could not be read either.
-            (_, Request::Host(_) | Request::Message(_) | Request::Unhost { .. })
+            (_, Request::Host(_) | Request::Message(_) | Request::Unhost { .. } | Request::Delete { .. })
                 if failed && bytes == encode(&not_stored()) => {}
             (_, Request::Join { .. } | Request::History { .. })
                 if give_up && bytes == encode(&Response::Error(history_failed())) => {}
@@ -197,7 +271,8 @@ impl Trial {
                 }) =>
             {
                 let (_, known) = self.model.log(channel_name);
-                check_history(&bytes, &page, &self.disk, known, (channel_name, *range, *limit));
+                let is_pending = |message: &StoredMessage| is_being_deleted(self.command.as_ref(), &self.disk, message);
+                check_history(&bytes, &page, &self.disk, known, (channel_name, *range, *limit), is_pending);
             }
             (Decision::Answer(Response::Hosted { .. }), _) if in_doubt => {
                 panic!("{:?} is acknowledged while it is not known what is stored", exchange.request)
@@ -220,6 +295,44 @@ impl Trial {
                 let is_full = is_full || self.model.hosts_enough(client.peer, name, hosting);
                 assert!(is_full, "the limit is not reached");
             }
+            (Decision::Delete, Request::Delete { channel_name: name, id: message }) => {
+                let page = self.delivered_page.as_ref().filter(|page| page.query.channel_name == *name);
+                let is_unread = page.is_some_and(|page| !page.works);
+                let stored = self.disk.messages(name).iter().find(|stored| stored.id == *message);
+                let stored = stored.unwrap_or_else(|| panic!("'{name}' never had a message {message}"));
+                let (_, last_id) = self.model.log(name);
+                let is_dropped = self.disk.first_id(name) > *message;
+                let details = match () {
+                    () if bytes.starts_with(b"OK") => {
+                        let deleted = Response::Deleted { channel_name: name.clone(), id: *message };
+                        assert_eq!(text(&bytes), text(&encode(&deleted)));
+                        assert!(stored.deleted, "{stored:?} is acknowledged as deleted, and nothing was stored now");
+                        let is_known = !is_being_deleted(self.command.as_ref(), &self.disk, stored);
+                        assert!(is_known, "{stored:?} is acknowledged as deleted before it is known to be stored");
+                        None
+                    }
+                    () if stored.deletes.is_some() && !is_dropped => Some((
+                        "Not allowed",
+                        format!("Message {message} of '{name}' is the record of a deletion, which cannot be deleted"),
+                    )),
+                    () if is_unread => {
+                        assert_eq!(text(&bytes), text(&encode(&Response::Error(history_failed()))));
+                        None
+                    }
+                    () if is_dropped => {
+                        Some(("Message not found", format!("The channel '{name}' has no message {message}")))
+                    }
+                    () => {
+                        check_error(&bytes, "Limit reached");
+                        assert!(last_id + messages >= self.model.limits.max_id, "'{name}' may have more messages");
+                        None
+                    }
+                };
+                if let Some((error, details)) = details {
+                    let refusal = Response::Error(ErrorResponse::request(error, details));
+                    assert_eq!(text(&bytes), text(&encode(&refusal)), "{stored:?}");
+                }
+            }
             (Decision::Append(name), Request::Message(_)) => {
                 check_error(&bytes, "Limit reached");
                 let (_, last_id) = self.model.log(name);
@@ -239,7 +352,22 @@ impl Trial {
                 };
                 assert_eq!(text(&bytes), text(&encode(&response)));
             }
-            (Decision::Append(_) | Decision::Put | Decision::Remove | Decision::Here(_), request) => {
+            (Decision::Here(_), Request::Who { .. }) => {
+                let who = who.unwrap_or_else(|| panic!("{:?} is no WHO", exchange.request));
+                assert_eq!(text(&bytes), text(&encode(&who)), "{:?}", exchange.request);
+            }
+            (Decision::Page, Request::Channels { after, limit, contains }) => {
+                check_channels(&bytes, &self.model, (*after, *limit, contains.as_deref()));
+            }
+            (
+                Decision::Append(_)
+                | Decision::Put
+                | Decision::Remove
+                | Decision::Delete
+                | Decision::Here(_)
+                | Decision::Page,
+                request,
+            ) => {
                 panic!("{request:?} is answered {} and not carried out", text(&bytes))
             }
         }
@@ -248,9 +376,10 @@ impl Trial {
         {
             self.model.renew(&host.channel.channel_name, exchange.at.time);
         }
-        check_durable(&self.disk, &self.model, &exchange.request, &bytes);
+        check_durable(&self.disk, &self.model, client.account.as_ref(), &exchange.request, &bytes);
         if let Some(response) = decode(exchange.request.command(), &bytes) {
-            client.subscriptions.answered(&response);
+            client.subscriptions.answered(&exchange.request, &response, self.joins_made);
+            self.joins_made += 1;
         }
         exchange.reply = Some(bytes);
         client.server.respond(self.now, ticket, reply).expect("a ticket of this connection");
@@ -271,51 +400,6 @@ impl Trial {
             _ => None,
         };
         open.filter_map(name).collect()
-    }
-
-    /// Returns the right answer to a request of the operator about connections.
-    fn operators_answer(&self, id: u64, ticket: &str) -> Option<Response> {
-        let exchange = self.clients.get(&id)?.exchanges.iter().find(|exchange| exchange.ticket == ticket)?;
-        Some(match exchange.request {
-            Request::Connections { after, limit } => {
-                // A closed connection whose requests are not carried out takes a place, and has no row.
-                let known = self.clients.iter().filter(|(id, _)| **id > after && !self.released.contains(id));
-                let (page, rest): (Vec<_>, Vec<_>) = known.enumerate().partition(|(place, _)| *place < limit.into());
-                let last = page.last().map(|(_, (id, _))| **id);
-                let open = page.into_iter().map(|(_, known)| known).filter(|(_, client)| !client.disconnected);
-                let rows = open.map(|(id, client)| self.row(*id, client, exchange.at.time)).collect();
-                cut(rows, last.filter(|_| !rest.is_empty()))
-            }
-            Request::Disconnect { connection } => {
-                let is_open = self.clients.get(&connection).is_some_and(|client| !client.disconnected);
-                let details = format!("No open connection has the number {connection}");
-                match is_open {
-                    true => Response::Disconnected { connection },
-                    false => Response::Error(ErrorResponse::request("Connection not found", details)),
-                }
-            }
-            _ => return None,
-        })
-    }
-
-    fn row(&self, id: u64, client: &Client, at: Time) -> ConnectionRow {
-        let (traffic, waiting) = client.measure();
-        ConnectionRow {
-            connection: id,
-            peer: match client.peer {
-                Peer::Address(ip) => plain(ip).to_string(),
-                Peer::NoAddressRights => "unknown".into(),
-                Peer::Operator => "operator".into(),
-            },
-            listener: client.listener.and_then(|at| self.model.own.get(at)?.first()).map(ToString::to_string),
-            seconds: at.since(client.since).as_secs(),
-            requests: traffic.requests,
-            received_bytes: traffic.received_bytes,
-            sent_bytes: traffic.sent_bytes,
-            pushes: traffic.pushes,
-            joined: client.subscriptions.joined.len() as u64,
-            waiting_bytes: waiting as u64,
-        }
     }
 
     /// Returns the names that pending HOSTs would add.
@@ -350,15 +434,15 @@ impl Trial {
     }
 
     fn check_commit(&mut self, writes: &[Write]) -> Carried {
-        let (mut logs, mut carried) = (BTreeMap::new(), Carried::default());
+        let (mut logs, mut carried, mut sends) = (BTreeMap::new(), Carried::default(), Vec::new());
         let (mut names, mut new, mut new_names) = (BTreeSet::new(), 0, 0);
         let mut hosts: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for write in writes {
             match write {
-                Write::Append(message) => {
-                    let name = &message.channel_name;
+                Write::Append { message, send_key } => {
+                    let (name, account) = (&message.channel_name, message.account.as_ref());
                     let log = logs.entry(name).or_insert((self.disk.last_id(name), self.disk.last_timestamp(name)));
-                    let exchange = find_message(&mut self.clients, &message.message_content);
+                    let exchange = find_message(&mut self.clients, message, send_key.as_ref(), *log, &sends);
                     assert!(exchange.routes.contains(name), "{message:?} is stored in the wrong channel");
                     let lives = self.model.is_here(name) && !names.contains(name);
                     assert!(lives, "{message:?} is stored, and it is not known whether '{name}' lives here then");
@@ -371,7 +455,49 @@ impl Trial {
                     let expected = log.1.map_or(exchange.at.wall, |last| last.max(exchange.at.wall));
                     assert_eq!(message.timestamp, expected, "the time of {message:?}");
                     *log = (message.id, Some(message.timestamp));
-                    carried.messages.insert(message.message_content.clone());
+                    assert_eq!(send_key.is_some(), request.client_message_id.is_some(), "the key of {request:?}");
+                    if let Some(key) = send_key {
+                        let send = SendRecord::new(message, key.clone());
+                        assert!(is_key_of(&send, name, account, request) && key.digest == digest(request), "{send:?}");
+                        let before = self.model.repeated(name, account, request, message.timestamp);
+                        assert_eq!(before, None, "{request:?} is stored again");
+                        let is_same = |earlier: &SendRecord| {
+                            is_key_of(earlier, name, account, request)
+                                && !self.model.is_past(earlier.timestamp, message.timestamp)
+                        };
+                        assert!(!sends.iter().any(is_same), "{request:?} is stored twice in one commit");
+                        sends.push(send);
+                    } else {
+                        carried.messages.insert(message.message_content.clone());
+                    }
+                }
+                Write::Delete { tombstone, record } => {
+                    let name = &tombstone.channel_name;
+                    let lives = self.model.is_here(name) && !names.contains(name);
+                    assert!(lives, "{tombstone:?} is deleted, and it is not known whether '{name}' lives here then");
+                    let target = (name.clone(), tombstone.id);
+                    assert!(!carried.deletes.contains_key(&target), "{tombstone:?} is deleted twice in one commit");
+                    let log = logs.entry(name).or_insert((self.disk.last_id(name), self.disk.last_timestamp(name)));
+                    let request = Request::Delete { channel_name: name.clone(), id: tombstone.id };
+                    let candidates = Candidates::are(&self.clients, |client, asked| {
+                        let username = if client.peer == Peer::Operator { "operator" } else { "host" };
+                        *asked == request
+                            && *record.username == *username
+                            && self.model.decide(client.peer, client.listener, asked) == Decision::Delete
+                    });
+                    assert!(!candidates.is_empty(), "nobody may delete {tombstone:?} now");
+                    assert_eq!(record.id, log.0 + 1, "the id of {record:?}");
+                    assert!(record.id <= self.model.limits.max_id, "'{name}' has had all its messages");
+                    let open = self.clients.values().flat_map(|client| &client.exchanges);
+                    let mut open = open.filter(|exchange| exchange.reply.is_none() && exchange.request == request);
+                    let last = log.1;
+                    let is_its = |at: Timestamp| last.map_or(at, |last| last.max(at)) == record.timestamp;
+                    assert!(open.any(|exchange| is_its(exchange.at.wall)), "the time of {record:?}");
+                    let content = format!("Deleted message {}", tombstone.id);
+                    assert_eq!((record.deletes, &record.message_content), (Some(tombstone.id), &content));
+                    *log = (record.id, Some(record.timestamp));
+                    carried.acts.insert(target.clone());
+                    carried.deletes.insert(target, candidates);
                 }
                 Write::PutChannel(record) => {
                     let name = &record.channel.channel_name;
@@ -431,12 +557,32 @@ impl Trial {
         }
         let known = self.model.names().len();
         assert!(new_names == 0 || known + new_names <= limits.max_names, "the limit of names is passed");
+        carried.sends = sends;
         carried
+    }
+
+    /// Checks that an act which is logged is stored, and of a peer that may have asked for it.
+    pub(super) fn acted(&mut self, Act { connection, peer, channel_name, kind: ActKind::Deleted { id }, .. }: &Act) {
+        let target = (channel_name.clone(), *id);
+        let deletes = self.finished.as_mut().map(|finished| &mut finished.unanswered.acts);
+        let is_its = deletes.is_some_and(|acts| acts.remove(&target));
+        assert!(is_its, "{target:?} is said to be deleted, and the commit did not do it");
+        let client = self.clients.get(&connection.0).expect("a connection");
+        let known = match client.peer {
+            Peer::Address(ip) => Peer::Address(plain(ip)),
+            other => other,
+        };
+        assert_eq!(*peer, known, "who deleted {target:?}");
     }
 
     /// Checks that everything that was with the store is answered.
     pub(super) fn check_finished(&mut self, finished: Finished) {
-        let Carried { hosts, unhosts, mut messages } = finished.unanswered;
+        let Carried { hosts, unhosts, deletes, acts, mut messages, .. } = finished.unanswered;
+        let is_stored = finished.outcome == StoreOutcome::Committed;
+        assert!(!is_stored || acts.is_empty(), "{acts:?} are deleted, and that is not logged");
+        for (target, candidates) in &deletes {
+            assert!(self.drop_disconnected(candidates), "the DELETE of {target:?} is not answered");
+        }
         for (name, candidates) in hosts.iter().chain(&unhosts) {
             assert!(
                 self.drop_disconnected(candidates) || candidates.may_be_none,
@@ -483,6 +629,9 @@ impl Trial {
         assert_eq!(counters.pushes, self.seen_pushes, "pushes that were counted");
         assert_eq!(counters.channels_here + counters.channels_elsewhere, self.model.listed().len());
         assert_eq!(counters.joins, self.hub.joins());
+        if self.trusted {
+            assert_eq!(counters.send_keys, self.model.send_keys(), "keys that are kept");
+        }
     }
 
     /// Checks the laws that hold when the hub has no output left.
@@ -490,14 +639,19 @@ impl Trial {
         let open = self.open();
         match &self.command {
             None if self.reads.is_empty() => {
-                for client in self.clients.values().filter(|client| !client.disconnected) {
+                let is_verified = |id: &u64| self.verifications.iter().any(|other| other.connection == *id);
+                let settled = self.clients.iter().filter(|(id, client)| !client.disconnected && !is_verified(id));
+                for (_, client) in settled {
                     let open = client.exchanges.iter().find(|exchange| exchange.reply.is_none());
                     assert!(open.is_none(), "nothing is with the store, and {open:?} is not answered");
+                }
+                assert_eq!(self.hub.is_idle(), self.verifications.is_empty());
+                if !self.verifications.is_empty() {
+                    return;
                 }
                 if self.clients.values().all(|client| client.disconnected || !client.subscriptions.has_page) {
                     self.check_pushes();
                 }
-                assert!(self.hub.is_idle());
                 self.check_counters();
                 assert_eq!(self.hub.connections(), open.len(), "connections that the hub knows");
                 let disconnected = self.clients.iter().filter(|(_, client)| client.disconnected).map(|(id, _)| id);
@@ -514,8 +668,8 @@ impl Trial {
             None | Some(StoreCommand::Load(_)) => {}
         }
         assert!(self.hub.connections() >= open.len());
-        let lease_ended = self.hub.poll_timeout().is_some_and(|end| end <= self.now);
-        assert!(!lease_ended || !self.trusted || self.command.is_none(), "a lease has ended and is not looked at");
+        let due = self.hub.poll_timeout().filter(|at| *at <= self.now);
+        assert!(due.is_none() || !self.trusted, "{due:?} is due at {:?} although it was handled", self.now);
     }
 }
 
@@ -554,35 +708,62 @@ impl Client {
     }
 }
 
-/// Finds the request for a message that is about to be stored, and marks it.
-fn find_message<'a>(clients: &'a mut BTreeMap<u64, Client>, content: &str) -> &'a mut Exchange {
+/// Finds the request for a message that is about to be stored, and marks it. `log` is the last id and time of its channel,
+/// and `sends` are the messages with keys that the commit stores before it.
+///
+/// Of several requests with one key that may be stored so, each is marked: the others are answered by the outcome.
+fn find_message<'a>(
+    clients: &'a mut BTreeMap<u64, Client>,
+    message: &StoredMessage,
+    key: Option<&SendKey>,
+    (_, last): (u64, Option<Timestamp>),
+    sends: &[SendRecord],
+) -> &'a Exchange {
+    let content = &message.message_content;
     let carries = |exchange: &Exchange| match &exchange.request {
-        Request::Message(message) => message.message_content == content,
+        Request::Message(request) => {
+            let is_key = request.client_message_id.as_ref() == key.map(|key| &key.client_message_id);
+            let is_open = exchange.reply.is_none() && exchange.routes.contains(&message.channel_name);
+            let at = last.map_or(exchange.at.wall, |last| last.max(exchange.at.wall));
+            let may_be = key.is_none() || is_open && message.timestamp == at;
+            is_key && request.message_content == *content && may_be
+        }
         _ => false,
     };
     let mut found = None;
-    for client in clients.values_mut() {
-        if let Some(index) = client.exchanges.iter().position(carries) {
-            let (before, rest) = client.exchanges.split_at_mut(index);
-            let turn = before.iter().all(|earlier| earlier.reply.is_some() || earlier.storing);
-            assert!(turn || client.disconnected, "{content:?} is stored before an earlier request is decided");
-            found = rest.first_mut();
+    let its = clients.iter_mut().filter(|(_, client)| client.account == message.account);
+    for (id, Client { account, disconnected, exchanges, .. }) in its {
+        let account = account.as_ref();
+        for index in 0..exchanges.len() {
+            let (before, rest) = exchanges.split_at_mut(index);
+            let Some(exchange) = rest.first_mut().filter(|exchange| carries(exchange)) else { continue };
+            let decided =
+                |earlier: &Exchange| earlier.reply.is_some() || earlier.storing || earlier.is_repeat(account, sends);
+            let in_turn = *disconnected || before.iter().all(decided);
+            assert!(in_turn || key.is_some(), "{content:?} is stored before an earlier request is decided");
+            assert!(exchange.reply.is_none(), "{content:?} was answered");
+            if in_turn {
+                assert!(!mem::replace(&mut exchange.storing, true) || key.is_some(), "{content:?} is stored twice");
+                found = Some((*id, index));
+            }
         }
     }
-    let exchange = found.unwrap_or_else(|| panic!("{content:?} is stored, and nobody sent it"));
-    assert!(exchange.reply.is_none() && !exchange.storing, "{content:?} is stored twice or was answered");
-    exchange.storing = true;
-    exchange
+    let found = found.and_then(|(id, index)| clients.get(&id)?.exchanges.get(index));
+    found.unwrap_or_else(|| panic!("{content:?} is stored, and nobody sent it"))
 }
 
 /// Checks that an acknowledged change is in the store.
-fn check_durable(disk: &Disk, model: &Model, request: &Request, bytes: &[u8]) {
+fn check_durable(disk: &Disk, model: &Model, account: Option<&AccountName>, request: &Request, bytes: &[u8]) {
     if !bytes.starts_with(b"OK") {
         return;
     }
     match request {
         Request::Message(message) => {
-            assert!(disk.find(&message.message_content).is_some(), "{message:?} is acknowledged and not stored");
+            // The text of a deleted message is not known, so another one under its key has its answer.
+            let is_deleted =
+                |send: &SendRecord| send.key.digest == 0 && is_key_of(send, &send.channel_name, account, message);
+            let is_known = disk.find(&message.message_content).is_some() || disk.sends().iter().any(is_deleted);
+            assert!(is_known, "{message:?} is acknowledged and not stored");
         }
         Request::Host(Host { channel, .. }) => {
             let name = &channel.channel_name;
@@ -594,13 +775,54 @@ fn check_durable(disk: &Disk, model: &Model, request: &Request, bytes: &[u8]) {
         Request::Unhost { channel_name } => {
             assert_eq!(disk.channel(channel_name), None, "the removal is acknowledged and not stored");
         }
+        Request::Delete { channel_name, id } => {
+            let stored = disk.messages(channel_name).iter().find(|stored| stored.id == *id);
+            assert!(stored.is_some_and(|stored| stored.deleted), "{stored:?} is acknowledged as deleted");
+        }
         _ => {}
     }
 }
 
+/// Checks a page of channels: the listed ones after a position whose names contain a part, at most so many, as LIST has
+/// them. What the operator fixed has no position that the model knows.
+fn check_channels(bytes: &[u8], model: &Model, (after, limit, contains): (u64, u16, Option<&str>)) {
+    let Some(Response::ChannelPage { channels, next }) = decode(Command::Channels, bytes) else {
+        panic!("CHANNELS is answered {}", text(bytes))
+    };
+    let listed = model.listed();
+    let position_of = |name: &str| model.find(name).and_then(|(_, record)| Some(record?.position + 1));
+    for row in &channels {
+        let name = &row.channel.channel_name;
+        assert!(listed.contains(&row.channel), "{row:?} is not listed");
+        assert!(position_of(name).is_none_or(|position| position == row.position), "{row:?}");
+        assert_eq!(row.last_id, model.is_here(name).then(|| model.log(name).1), "{row:?}");
+    }
+    let last = channels.last().map_or(after, |row| row.position);
+    let positions = std::iter::once(after).chain(channels.iter().map(|row| row.position));
+    assert!(positions.is_sorted_by(|one, other| one < other), "{channels:?} after {after}");
+    let part = contains.unwrap_or_default().to_ascii_lowercase();
+    let is_wanted = |name: &str| name.to_ascii_lowercase().contains(&part);
+    let end = if next.is_some() { last } else { u64::MAX };
+    let due = listed.iter().map(|channel| &channel.channel_name).filter(|name| {
+        is_wanted(name) && position_of(name).is_some_and(|position| position > after && position <= end)
+    });
+    let shown = channels.iter().map(|row| &row.channel.channel_name).filter(|name| position_of(name).is_some());
+    assert!(due.eq(shown), "{channels:?} of {listed:?}, after {after}");
+    assert!(channels.iter().all(|row| is_wanted(&row.channel.channel_name)), "{channels:?} contain {contains:?}");
+    assert!(channels.len() <= limit.into(), "more than {limit}: {channels:?}");
+    assert!(next.is_none_or(|next| next == last && channels.len() == usize::from(limit)), "{next:?} of {channels:?}");
+}
+
 /// Checks that an answer to HISTORY has the requested messages: all that were known when it was decided, and none that
 /// is not known now.
-fn check_history(bytes: &[u8], page: &DeliveredPage, disk: &Disk, known: u64, request: (&str, HistoryRange, u16)) {
+fn check_history(
+    bytes: &[u8],
+    page: &DeliveredPage,
+    disk: &Disk,
+    known: u64,
+    request: (&str, HistoryRange, u16),
+    is_being_deleted: impl Fn(&StoredMessage) -> bool,
+) {
     let (channel_name, range, limit) = request;
     assert_eq!(page.query.channel_name, channel_name);
     if !page.works {
@@ -612,8 +834,10 @@ fn check_history(bytes: &[u8], page: &DeliveredPage, disk: &Disk, known: u64, re
     };
     assert_eq!(name, channel_name);
     let ids: Vec<u64> = messages.iter().map(|message| message.id).collect();
-    let stored = disk.messages(channel_name).iter().filter(|message| ids.contains(&message.id));
-    assert!(messages.iter().eq(stored), "what is shown is what is stored: {ids:?}");
+    let stored: Vec<_> = disk.messages(channel_name).iter().filter(|message| ids.contains(&message.id)).collect();
+    let is_so = |(shown, stored): (&StoredMessage, &&StoredMessage)| shown == *stored || is_being_deleted(shown);
+    let all = messages.len() == stored.len() && messages.iter().zip(&stored).all(is_so);
+    assert!(all, "what is shown is what is stored: {ids:?}");
     let limit = u64::from(limit);
     assert!(ids.last().is_none_or(|last| *last <= known), "{ids:?} shows what is not known to be stored");
     let (first, count) = (page.first_id, ids.len() as u64);
@@ -634,6 +858,20 @@ fn check_history(bytes: &[u8], page: &DeliveredPage, disk: &Disk, known: u64, re
         }
     }
     assert!(count <= limit, "{ids:?} is more than {limit}");
+}
+
+/// Returns whether this is a message as it was before the commit that is with the store deletes it: of its outcome nobody
+/// knows yet.
+pub(super) fn is_being_deleted(command: Option<&StoreCommand>, disk: &Disk, message: &StoredMessage) -> bool {
+    let Some(StoreCommand::Commit(writes)) = command else { return false };
+    let deletes = |write: &Write| match write {
+        Write::Delete { tombstone, .. } => {
+            (&tombstone.channel_name, tombstone.id) == (&message.channel_name, message.id)
+        }
+        _ => false,
+    };
+    writes.iter().any(deletes)
+        && (message.deleted || disk.original(&message.channel_name, message.id).is_some_and(|text| text == message))
 }
 
 /// Returns whether this answer to HISTORY has at least one message, and no room for the one of this id.
@@ -661,7 +899,7 @@ fn decode(command: Command, bytes: &[u8]) -> Option<Response> {
     Some(Response::decode(command, Status::Ok, payload).expect("an answer to this request"))
 }
 
-fn encode(response: &Response) -> Vec<u8> {
+pub(super) fn encode(response: &Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     response.encode(&mut bytes);
     bytes
@@ -675,16 +913,4 @@ fn bytes(reply: &Reply) -> Vec<u8> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Returns the largest page of these rows that is no larger than a page may be.
-fn cut(mut connections: Vec<ConnectionRow>, mut next: Option<u64>) -> Response {
-    loop {
-        let page = Response::Connections { connections: connections.clone(), next };
-        if connections.len() < 2 || encode(&page).len() <= "OK\r\n".len() + 262_144 {
-            return page;
-        }
-        connections.pop();
-        next = connections.last().map(|row| row.connection);
-    }
 }

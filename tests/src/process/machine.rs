@@ -1,9 +1,13 @@
 //! Machines of a test: network namespaces that end with it.
 
 use std::{
+    fs::File,
+    os::fd::AsFd as _,
     process::{self, Command},
     sync::atomic::{AtomicUsize, Ordering},
 };
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::program;
 
@@ -25,7 +29,7 @@ impl Machine {
     pub fn new(role: &str) -> Option<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         if !rustix::process::geteuid().is_root() {
-            println!("skipped: network namespaces need root");
+            eprintln!("skipped: network namespaces need root");
             return None;
         }
         let machine =
@@ -57,6 +61,16 @@ impl Machine {
             machine.ip(&format!("addr add {address} dev {name}"));
             machine.ip(&format!("link set {name} up"));
         }
+    }
+
+    /// Moves the calling thread onto it: sockets that the thread opens from now on are on its network.
+    ///
+    /// # Panics
+    ///
+    /// If it is off.
+    pub fn enter(&self) {
+        let network = File::open(format!("/run/netns/{}", self.name)).expect("a machine that is on");
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).expect("a right of root");
     }
 
     /// Returns the words with which a command runs on it.

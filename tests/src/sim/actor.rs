@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
     endpoint::{Client, ClientEvent, Endpoint as _, ProtocolViolation},
-    wire::{ChannelName, FaultKind, Host, JoinFrom, Request},
+    wire::{ChannelName, FaultKind, Host, JoinFrom, Message, Notice, Request, Response},
 };
 use fastrand::Rng;
 
@@ -46,6 +46,10 @@ pub(super) struct Actor {
     is_complete: bool,
     /// The last id that it was pushed of each channel.
     seen: BTreeMap<ChannelName, u64>,
+    /// Its messages with ids, each with whether it was acknowledged.
+    sends: Vec<(Message, bool)>,
+    /// The number of them that it has looked at in the last round on this connection.
+    sent_again: usize,
     /// Whether it is finished.
     pub(super) done: bool,
 }
@@ -66,7 +70,32 @@ impl Actor {
             has_changed: false,
             is_complete: false,
             seen: BTreeMap::new(),
+            sends: Vec::new(),
+            sent_again: 0,
             done: false,
+        }
+    }
+}
+
+impl Actor {
+    /// Notes a message with an id that was sent, so that it may be sent again. Returns whether it was sent before.
+    fn note_send(&mut self, request: Request) -> bool {
+        let Request::Message(message) = request else { return false };
+        let Some(id) = &message.client_message_id else { return false };
+        let first = self.sends.iter().find(|(known, _)| known.client_message_id.as_ref() == Some(id));
+        match first {
+            Some((first, _)) => *first == message,
+            None => {
+                self.sends.push((message, false));
+                false
+            }
+        }
+    }
+
+    /// Notes that a request was acknowledged.
+    fn note_acknowledged(&mut self, sent: &Request) {
+        for (message, is_acknowledged) in &mut self.sends {
+            *is_acknowledged |= *sent == Request::Message(message.clone());
         }
     }
 }
@@ -104,9 +133,17 @@ impl World {
                 self.connect(number, near);
                 if let Some(actor) = self.actors.get_mut(number) {
                     (actor.link, actor.sent_last, actor.is_complete) = (Some(link), 0, false);
+                    actor.sent_again = 0;
                     actor.left = actor.left.saturating_sub(usize::from(is_rogue));
                 }
                 if !is_rogue {
+                    if self.rng.u8(0..100) < self.plan.greeting {
+                        self.send(link, &Request::Hello { notices: true });
+                    }
+                    if self.plan.has_accounts && self.rng.bool() {
+                        let credentials = self.plan.credentials(&mut self.rng);
+                        self.send(link, &Request::Auth(credentials));
+                    }
                     self.schedule_act(number);
                 }
             }
@@ -143,16 +180,54 @@ impl World {
             _ => {
                 for _ in 0..count {
                     let Some(actor) = self.actors.get(number) else { return };
-                    let request = workload::request(&self.plan, &mut self.judge, link, &actor.seen, &mut self.rng);
-                    self.send(link, &request);
+                    let request = match self.rng.u8(0..4) {
+                        0 | 1 if let Some((message, _)) = self.rng.choice(&actor.sends).cloned() => {
+                            self.send_again(link, message)
+                        }
+                        _ => workload::request(&self.plan, &mut self.judge, link, &actor.seen, &mut self.rng),
+                    };
+                    if self.send(link, &request)
+                        && let Some(actor) = self.actors.get_mut(number)
+                    {
+                        self.judge.tally.retries += u64::from(actor.note_send(request));
+                    }
                 }
             }
         }
         self.schedule_act(number);
     }
 
+    /// Returns a request that sends a message again; now and then, another message under its id.
+    fn send_again(&mut self, link: u64, message: Message) -> Request {
+        if self.rng.u8(0..10) == 0 {
+            let filler = self.plan.filler(&mut self.rng);
+            return self.judge.compose_as(link, message, &filler);
+        }
+        Request::Message(message)
+    }
+
+    /// Sends again, once on this connection, what an actor does not know to be stored. Returns `false` if the client must
+    /// not send now.
+    fn send_unacknowledged(&mut self, number: usize, link: u64) -> bool {
+        while let Some(actor) = self.actors.get_mut(number)
+            && let Some((message, is_acknowledged)) = actor.sends.get(actor.sent_again).cloned()
+        {
+            if !is_acknowledged && !self.send(link, &Request::Message(message)) {
+                return false;
+            }
+            self.judge.tally.retries += u64::from(!is_acknowledged);
+            if let Some(actor) = self.actors.get_mut(number) {
+                actor.sent_again += 1;
+            }
+        }
+        true
+    }
+
     /// Sends the last round, whose answers must all come on one connection.
     fn send_last_round(&mut self, number: usize, link: u64) {
+        if !self.send_unacknowledged(number, link) {
+            return self.schedule_act(number);
+        }
         let Some(actor) = self.actors.get(number) else { return };
         for step in actor.sent_last..LAST_ROUND {
             let name = self.plan.name(&mut self.rng);
@@ -162,10 +237,12 @@ impl World {
                     channel: self.plan.channel(&mut self.rng),
                     lease: self.plan.lease(&mut self.rng),
                 }),
-                2 if !actor.has_changed => self.judge.compose(link, Some(name), "the last"),
+                2 if !actor.has_changed => {
+                    self.judge.compose(link, self.plan.username(link, &mut self.rng), Some(name), "the last", None)
+                }
                 3 if self.plan.living > 0 => {
                     let from = actor.seen.get(&name).map_or(JoinFrom::Last(1000), |seen| JoinFrom::After(*seen));
-                    Request::Join { channel_name: name, from }
+                    Request::Join { channel_name: name, from, username: None }
                 }
                 4 if self.plan.living > 0 => workload::history(name, &mut self.rng),
                 _ => Request::List,
@@ -234,9 +311,16 @@ impl World {
             match event {
                 ClientEvent::Answer { id: request, response } => {
                     self.judge.tally.answers += 1;
+                    if let Response::Delivered { id: Some(_), .. } = &response
+                        && let Some(sent) = self.judge.ledger(id).sent(request.number())
+                        && let Some(actor) = self.actors.get_mut(link.actor)
+                    {
+                        actor.note_acknowledged(sent);
+                    }
                     self.judge.ledger(id).answered(request.number(), &response);
                 }
-                ClientEvent::Notice(notice) => panic!("connection {id}: {notice:?}, and no request asks for notices"),
+                ClientEvent::Notice(Notice::Presence(_)) => self.judge.tally.notices_received += 1,
+                ClientEvent::Notice(notice) => panic!("connection {id}: {notice:?}"),
                 ClientEvent::Closing(error) => self.judge.ledger(id).noticed(&error),
                 ClientEvent::Broken(ProtocolViolation::NoAnswer { .. }) => broken = true,
                 // A server that died in the middle of an answer.

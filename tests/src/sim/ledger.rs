@@ -5,10 +5,11 @@ use std::{collections::VecDeque, net::IpAddr};
 use chanwire_core::{
     Limits, Rate, Time,
     endpoint::Pushes,
-    wire::{ErrorResponse, Hello, Request, Response},
+    wire::{AccountName, Decoder, ErrorResponse, Hello, Item, Notice, Request, Response, Status},
 };
 
 use super::subscriptions::{self, Subscriptions};
+use crate::examples;
 
 /// The accounts of one connection.
 #[derive(Debug, Default)]
@@ -27,11 +28,17 @@ pub(super) struct Ledger {
     pub(super) rate: Option<Rate>,
     /// The time when it was accepted.
     pub(super) accepted: Time,
+    /// Whether the client has said HELLO.
+    pub(super) said_hello: bool,
+    /// The account that it has authenticated as.
+    pub(super) account: Option<AccountName>,
     /// The latest version of the directory that an answer to it showed.
     pub(super) floor: usize,
     /// Whether the server decodes nothing more: a frame timed out, or the server was busy from the start.
     input_closed: bool,
-    /// Whether the server was asked to stop, and need not read all that the peer sends.
+    /// Whether the hub has ended it because its rights have changed.
+    pub(super) is_revoked: bool,
+    /// Whether the server was asked to stop or ended it, and need not read all that the peer sends.
     pub(super) stopped: bool,
     /// Whether the list that it was being sent was withdrawn.
     pub(super) withdrawn: bool,
@@ -42,6 +49,13 @@ pub(super) struct Ledger {
     pub(super) received: Subscriptions,
     /// Whether the hub knows that the peer has ended its stream.
     pub(super) ended: bool,
+    /// Whether the hub knows that the peer wants notices.
+    pub(super) notices: bool,
+    /// The hub's pass in which it learnt that the peer wants none any more.
+    pub(super) notices_until: u64,
+    /// Whether the client may be told that the server stops, and whether its stream may end without it.
+    pub(super) may_be_told: bool,
+    pub(super) may_end_untold: bool,
     /// The error that the hub closes it with.
     pub(super) close_error: Option<ErrorResponse>,
     /// Whether the server's endpoint takes no more pushes.
@@ -55,6 +69,8 @@ pub(super) struct Ledger {
     /// The number of requests whose answers can leave or have left.
     ready: usize,
     compared: usize,
+    /// The part of a notice that has left.
+    notice: Vec<u8>,
     /// The number of answers and notices that the client received.
     taken: usize,
 }
@@ -89,6 +105,8 @@ pub(super) enum Expected {
 pub(super) struct Slot {
     /// The request; `None` if the endpoint answered by itself.
     pub(super) request: Option<Request>,
+    /// Whether the client had said HELLO before.
+    pub(super) after_hello: bool,
     /// The time when it reached the hub.
     pub(super) at: Time,
     /// The latest version of the directory that any client was shown by then.
@@ -97,6 +115,8 @@ pub(super) struct Slot {
     pub(super) failures: u64,
     /// The last id of its channel that any client was shown by then.
     pub(super) known: u64,
+    /// The number of the rights that were in force then.
+    pub(super) rights: usize,
     /// Whether the hub has answered.
     pub(super) is_decided: bool,
     reply: Option<Vec<u8>>,
@@ -104,11 +124,26 @@ pub(super) struct Slot {
 
 impl Slot {
     const fn new(request: Option<Request>, reply: Option<Vec<u8>>) -> Self {
-        Self { request, at: Time::from_millis(0), floor: 0, failures: 0, known: 0, is_decided: false, reply }
+        Self {
+            request,
+            after_hello: false,
+            at: Time::from_millis(0),
+            floor: 0,
+            failures: 0,
+            known: 0,
+            rights: 0,
+            is_decided: false,
+            reply,
+        }
     }
 }
 
 impl Ledger {
+    /// Returns whether the server decodes nothing more.
+    pub(super) const fn input_closed(&self) -> bool {
+        self.input_closed
+    }
+
     /// Returns the slot of a request.
     pub(super) fn slot(&mut self, index: usize) -> &mut Slot {
         match self.slots.get_mut(index) {
@@ -167,9 +202,14 @@ impl Ledger {
         let index = self.requested(request);
         self.slot(index).is_decided = true;
         let mut bytes = Vec::new();
-        let mut hello = Hello::new(limits.max_payload as u64);
+        let mut hello = examples::hello(limits.max_payload);
         hello.units_per_second = self.rate.map(|rate| rate.units_per_second.get().into());
         hello.burst = self.rate.map(|rate| rate.burst.get().into());
+        if let Some(window) = limits.retry_window {
+            hello.features.insert(0, Hello::CLIENT_MESSAGE_ID.into());
+            hello.retry_window = Some(window.as_secs());
+        }
+        hello.features.push("auth".into());
         Response::Hello(hello).encode(&mut bytes);
         self.reply(index, bytes);
     }
@@ -203,6 +243,11 @@ impl Ledger {
         let mut new = written.get(self.compared..).unwrap_or_default();
         self.compared = written.len();
         while !new.is_empty() {
+            // A notice leaves between two frames. No other frame begins with its letter.
+            if !self.notice.is_empty() || self.begun == 0 && new.starts_with(b"N") {
+                new = self.notice_left(new);
+                continue;
+            }
             let Some(due) = self.due.front() else { panic!("'{}' left, and nothing is due", new.escape_ascii()) };
             let rest = due.bytes.get(self.begun..).unwrap_or_default();
             let (now, after) = new.split_at(rest.len().min(new.len()));
@@ -216,6 +261,26 @@ impl Ledger {
         }
     }
 
+    /// Checks bytes of a notice that have left, and returns those after it.
+    fn notice_left<'a>(&mut self, new: &'a [u8]) -> &'a [u8] {
+        let before = self.notice.len();
+        self.notice.extend_from_slice(new);
+        let mut decoder = Decoder::<Status>::new(usize::MAX);
+        decoder.feed(&self.notice);
+        let end = match decoder.next_item() {
+            None => return &[],
+            Some(Item::Frame(frame)) if frame.start_line == Status::Notice => {
+                let Ok(Notice::Presence(_)) = Notice::decode(frame.payload) else {
+                    panic!("'{}' is no notice of presence", frame.payload.escape_ascii())
+                };
+                usize::try_from(frame.span().end).unwrap_or(usize::MAX)
+            }
+            Some(item) => panic!("a frame that is no notice left: {item:?}"),
+        };
+        self.notice.clear();
+        new.get(end - before..).unwrap_or_default()
+    }
+
     /// Checks that nothing is owed when the server has closed in an orderly way.
     pub(super) fn check_all_sent(&self) {
         assert_eq!(self.ready, self.slots.len(), "requests that are never answered: {:?}", self.slots.get(self.ready));
@@ -226,6 +291,14 @@ impl Ledger {
     pub(super) fn check_all_decoded(&self) {
         if !self.anything && !self.input_closed && !self.stopped {
             assert_eq!(self.slots.len(), self.expected.len(), "not all was heard that was sent: {:?}", self.expected);
+        }
+    }
+
+    /// Returns the request of this number that the peer has sent.
+    pub(super) fn sent(&self, number: u64) -> Option<&Request> {
+        match self.expected.get(usize::try_from(number).ok()?)? {
+            Expected::Request(request) => Some(request),
+            Expected::Refusal(_) => None,
         }
     }
 

@@ -1,15 +1,14 @@
 //! The server's life in a run: it starts, passes inputs to its hub, stops and crashes; and the faults around it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chanwire_core::{
     endpoint::{ConnectionAction, Endpoint as _, Server, ServerCommand},
-    hub::Moment,
+    hub::{DrainPlan, Moment},
     wire::Timestamp,
 };
 
 use super::{
-    judge::encode,
     later,
     ledger::Ledger,
     plan::Disturbance,
@@ -36,7 +35,9 @@ impl World {
         self.life += 1;
         self.trace.note(self.now, self.life, "the server starts", &[]);
         self.judge.check_stored(&self.storage.disk);
-        self.judge.started = self.now;
+        self.judge.restarted(self.now, &self.plan.rights);
+        // The limits may have been replaced while no server ran.
+        self.judge.max_joins = self.judge.max_joins.min(self.plan.max_joins);
         let at = Moment { time: self.now, wall: self.wall_time() };
         self.process = Some(Process::start(&self.plan, &self.storage.disk, at));
         // Leases may be there to end.
@@ -54,6 +55,9 @@ impl World {
         for (id, query) in passed.reads {
             let (done, reported, works) = self.storage.begin_read(self.now, &mut self.rng, &mut self.judge.tally);
             self.schedule_at(done, Event::Read(self.life, id, query, works, reported));
+        }
+        for (id, account) in passed.verified {
+            self.schedule_within(300, Event::Verified(self.life, id, account));
         }
         for link in passed.sent {
             self.schedule_within(2, Event::Sent(link));
@@ -73,8 +77,8 @@ impl World {
         let Some(socket) = self.links.get_mut(&id).and_then(|link| link.far.as_mut()) else { return };
         socket.before_output(self.now);
         let server = &mut socket.end.endpoint;
-        for Sent { index, command } in sent {
-            note(server, index, &command, self.judge.ledger(id));
+        for Sent { answer, command } in sent {
+            note(server, answer, &command, self.judge.ledger(id));
             assert_eq!(server.handle_command(self.now, command), Ok(()), "an endpoint refuses a command");
             process.take_events(id, server, at, &self.plan.server, &self.storage.disk, &mut self.judge);
             self.judge.ledger(id).check_slow(self.plan.server.max_pushed);
@@ -91,6 +95,7 @@ impl World {
         let writes = self.storage.crash(&mut self.rng);
         self.judge.tally.crashes_that_kept += u64::from(!writes.is_empty());
         self.judge.became_durable(self.now, &writes, &self.storage.disk);
+        self.judge.forget_undecided();
         self.trace.describe(self.now, self.life, "the server dies, and this is kept", || format!("{writes:?}"));
         let ids: Vec<u64> = self.links.keys().copied().collect();
         for id in ids {
@@ -126,30 +131,13 @@ impl World {
     }
 
     fn stop(&mut self) {
-        let at = Moment { time: self.now, wall: self.wall_time() };
         let Some(process) = self.process.as_mut().filter(|process| !process.stopping) else { return };
         process.stopping = true;
         self.trace.note(self.now, self.life, "the server is asked to stop", &[]);
-        let mut ids = Vec::new();
-        for (id, link) in &mut self.links {
-            if let Some(socket) = &mut link.far {
-                self.judge.ledger(*id).stopped = true;
-                socket.before_output(self.now);
-                socket.end.endpoint.shutdown(self.now);
-                process.take_events(
-                    *id,
-                    &mut socket.end.endpoint,
-                    at,
-                    &self.plan.server,
-                    &self.storage.disk,
-                    &mut self.judge,
-                );
-                ids.push(*id);
-            }
-        }
-        for id in ids {
-            self.wake_when_due(id, Side::Far);
-        }
+        let plan = DrainPlan { rate: self.plan.drain_rate, within: Duration::from_millis(STOP / 2) };
+        process.queue_input(Input::Drain(plan));
+        // The hub's next pass is soon.
+        self.schedule(STOP / 2 + 100, Event::DrainBound(self.life));
         self.schedule(STOP, Event::StopBound(self.life));
     }
 
@@ -192,6 +180,12 @@ impl World {
                     process.queue_input(Input::Reconfigure(self.plan.hub_limits(), limits));
                 }
             }
+            (Some(Disturbance::Reload), _) => {
+                self.plan.reload(&mut self.rng);
+                if let Some(process) = self.process.as_mut().filter(|_| self.plan.has_accounts) {
+                    process.queue_input(Input::Rights(self.plan.rights.clone()));
+                }
+            }
             _ => {}
         }
         self.schedule_within(self.plan.disturbance_gap, Event::Disturb);
@@ -225,21 +219,31 @@ impl World {
 }
 
 /// Notes a command that an endpoint is given.
-fn note(server: &Server, index: Option<usize>, command: &ServerCommand, ledger: &mut Ledger) {
+fn note(server: &Server, answer: Option<(usize, Vec<u8>)>, command: &ServerCommand, ledger: &mut Ledger) {
     let is_open = server.action() == ConnectionAction::Open;
-    match (command, index) {
-        (ServerCommand::Respond { reply, .. }, Some(index)) => ledger.reply(index, encode(reply)),
+    match (command, answer) {
+        (ServerCommand::Respond { .. }, Some((index, bytes))) => ledger.reply(index, bytes),
         (ServerCommand::Push(pushes), _) => ledger.pushed(pushes, true, is_open),
         (ServerCommand::Replay(pushes), _) => ledger.pushed(pushes, false, is_open),
-        (ServerCommand::Close(error), _) => ledger.close_error = Some(error.clone()),
+        (ServerCommand::Close(error), _) => {
+            // An endpoint that closes already ignores it.
+            ledger.close_error.get_or_insert_with(|| error.clone());
+        }
         (ServerCommand::CloseSlow(error), _) => {
             ledger.close_error = Some(error.clone());
             ledger.drop_pushes();
         }
+        // A client that asked for no notices is not told.
+        (ServerCommand::Revoke(error), _) => {
+            ledger.close_error.get_or_insert_with(|| error.clone());
+            ledger.drop_pushes();
+            (ledger.sends_no_push, ledger.stopped) = (true, true);
+        }
         (ServerCommand::Finish, _) => ledger.sends_no_push = true,
-        (ServerCommand::Reconfigure(_), _) => {}
-        (ServerCommand::Respond { .. }, None)
-        | (ServerCommand::Disconnect | ServerCommand::Shutdown | ServerCommand::Reset, _) => {
+        (ServerCommand::Shutdown, _) => ledger.stopped = true,
+        // It is sent when nothing else waits, and may be replaced before.
+        (ServerCommand::Notify(_) | ServerCommand::Reconfigure(_), _) => {}
+        (ServerCommand::Respond { .. }, None) | (ServerCommand::Disconnect | ServerCommand::Reset, _) => {
             unreachable!("no hub sends it")
         }
     }

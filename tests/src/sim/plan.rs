@@ -1,16 +1,17 @@
 //! The parameters of a run, chosen by its seed: the size of the world and its kinds of faults.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use chanwire_core::{
     AddressLimits, Limits, Rate,
     hub::HubLimits,
-    wire::{Address, Channel, ChannelName},
+    rights::Rights,
+    wire::{Address, Channel, ChannelName, ClientMessageId, Credentials, Username},
 };
 use fastrand::Rng;
 
-use super::{socket::Pace, storage::StoreFaults};
-use crate::name::named;
+use super::{rights, socket::Pace, storage::StoreFaults};
+use crate::{accounts, name::named};
 
 /// The number of listeners of the server.
 pub(super) const LISTENERS: usize = 2;
@@ -46,12 +47,22 @@ pub(super) enum Disturbance {
     ClockJump,
     /// The server's limits are replaced.
     Reconfigure,
+    /// The accounts and the rules are replaced.
+    Reload,
 }
 
 /// The events that may happen in one run, and their frequencies.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
+    /// How many of a hundred connections of clients begin with a HELLO that asks for notices.
+    pub(super) greeting: u8,
+    /// The number of connections with notices that a server which stops closes per second.
+    pub(super) drain_rate: NonZeroU32,
     pub(super) server: Limits,
+    /// Whether clients sign in, and the accounts and rules change.
+    pub(super) has_accounts: bool,
+    /// The accounts and rules.
+    pub(super) rights: Arc<Rights>,
     /// The most requests that were ever allowed in flight.
     pub(super) most_in_flight: usize,
     pub(super) client: Limits,
@@ -65,6 +76,10 @@ pub(super) struct Plan {
     pub(super) rogues: usize,
     /// The number of requests that each client makes before the faults stop.
     pub(super) requests: usize,
+    /// The percentage of messages with an id of the client's.
+    pub(super) keyed: u8,
+    /// The seconds for which they may be sent again, and the most of their ids that are kept.
+    pub(super) retries: (u64, usize),
     /// The number of bytes that past lists may hold.
     pub(super) max_past_lists: usize,
     /// Whether LISTs are answered from the published list where that is allowed.
@@ -111,6 +126,10 @@ impl Plan {
         server.list_ahead = pick(rng, &[1, 100, 65_536], 65_536);
         server.max_pushed = pick(rng, &[1, 200, 1024 * 1024], 1024 * 1024);
         server.frame_timeout = Duration::from_secs(pick(rng, &[5, 30, 120], 120));
+        let retries = pick(rng, &[(3600, 500_000), (3600, 500_000), (60, 500_000), (3600, 3)], (3600, 3));
+        server.accounts = true;
+        server.plaintext_auth = true;
+        server.retry_window = Some(Duration::from_secs(retries.0));
         let mut client = Limits::client();
         client.max_in_flight = pick(rng, &[1, 4, 32], 32);
         let all = [
@@ -122,8 +141,10 @@ impl Plan {
             Disturbance::Outage,
             Disturbance::ClockJump,
             Disturbance::Reconfigure,
+            Disturbance::Reload,
         ];
         let disturbances = all.into_iter().filter(|_| rng.bool()).collect();
+        let has_accounts = rng.u8(0..3) == 0;
         let faults = StoreFaults {
             fail: pick(rng, &[0, 3, 15, 40], 0),
             keep: pick(rng, &[0, 50, 100], 50),
@@ -133,9 +154,13 @@ impl Plan {
         Self {
             most_in_flight: server.max_in_flight,
             server,
+            has_accounts,
+            rights: if has_accounts { rights::draw(&NAMES, rng) } else { Arc::default() },
             client,
             max_channels: pick(rng, &[2, 100, 100, 100], 100),
             max_joins: pick(rng, &[1, 2, 1000], 1000),
+            keyed: pick(rng, &[0, 50, 100], 50),
+            retries,
             max_past_lists: pick(rng, &[0, 1500, 16 * 1024 * 1024], 1500),
             lists_at_once: pick(rng, &[true, true, false], true),
             max_connections: pick(rng, &[2, 64, 64, 64], 64),
@@ -154,6 +179,8 @@ impl Plan {
             living: pick(rng, &[0, 30, 60], 30),
             leased: pick(rng, &[0, 10, 60], 10),
             slow_ends: pick(rng, &[0, 10, 40], 10),
+            greeting: pick(rng, &[0, 50, 100], 100),
+            drain_rate: NonZeroU32::MIN.saturating_add(pick(rng, &[0, 1, 1999], 1999)),
         }
     }
 
@@ -171,6 +198,7 @@ impl Plan {
         let mut limits = HubLimits::default();
         (limits.max_channels, limits.max_joins) = (self.max_channels, self.max_joins);
         limits.max_past_lists = self.max_past_lists;
+        (limits.retry_window, limits.max_send_keys) = (Duration::from_secs(self.retries.0), self.retries.1);
         limits
     }
 
@@ -234,6 +262,39 @@ impl Plan {
     /// The name of a channel.
     pub(super) fn name(&self, rng: &mut Rng) -> ChannelName {
         named(NAMES.get(rng.usize(..self.names)).copied().unwrap_or_default())
+    }
+
+    /// An id of the client's for a message, or none.
+    pub(super) fn client_message_id(&self, rng: &mut Rng) -> Option<ClientMessageId> {
+        (rng.u8(0..100) < self.keyed).then(|| ClientMessageId::from_random(rng.u128(..)))
+    }
+
+    /// Draws other accounts and rules, where there are any.
+    pub(super) fn reload(&mut self, rng: &mut Rng) {
+        if self.has_accounts {
+            self.rights = rights::draw(&NAMES, rng);
+        }
+    }
+
+    /// Credentials, all of them wrong where nobody signs in.
+    pub(super) fn credentials(&self, rng: &mut Rng) -> Credentials {
+        if self.has_accounts && rng.bool() {
+            return match rng.choice(&accounts::ACCOUNTS) {
+                Some((name, password)) if rng.bool() => accounts::password(name, password),
+                _ => accounts::token(accounts::TOKEN),
+            };
+        }
+        match rng.u8(0..8) {
+            0 => accounts::token("wrong"),
+            1 => accounts::password("nobody", "wrong"),
+            _ => accounts::password("ann", "wrong"),
+        }
+    }
+
+    /// The username of a message of connection `link`; now and then, the name of an account.
+    pub(super) fn username(&self, link: u64, rng: &mut Rng) -> Username {
+        let is_account = self.has_accounts && rng.u8(0..4) == 0;
+        if is_account { named(pick(rng, &["ann", "Bob"], "ann")) } else { named(&format!("user {link}")) }
     }
 
     /// Something to say.

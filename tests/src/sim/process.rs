@@ -13,8 +13,11 @@ use chanwire_core::{
     admission::{Admission, Permit},
     endpoint::{Endpoint as _, Listing, Server, ServerCommand, ServerEvent, Throttle},
     hub::{
-        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
+        ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand,
+        StoreOutcome, VerificationId,
     },
+    rights::Rights,
+    wire::{AccountName, Request},
 };
 use fastrand::Rng;
 
@@ -22,7 +25,7 @@ use super::{
     judge::{self, Judge},
     plan::{self, Plan},
 };
-use crate::store::Disk;
+use crate::{accounts, store::Disk};
 
 /// An input of the hub.
 #[derive(Debug)]
@@ -37,15 +40,22 @@ pub(super) enum Input {
     Outcome(StoreOutcome),
     /// The store has read this.
     Page(ReadId, Query, Page),
+    /// Credentials were verified.
+    Verified(VerificationId, Option<AccountName>),
     /// The limits are replaced.
     Reconfigure(HubLimits, Arc<Limits>),
+    /// The accounts and rules are replaced.
+    Rights(Arc<Rights>),
+    /// The server is to stop.
+    Drain(DrainPlan),
 }
 
 /// A command on its way to a connection's endpoint.
 #[derive(Debug)]
 pub(super) struct Sent {
-    /// The number of the request that it answers, if it does.
-    pub(super) index: Option<usize>,
+    /// The number of the request that it answers, and the answer's bytes, if it does. A list may be withdrawn until its
+    /// endpoint is given it.
+    pub(super) answer: Option<(usize, Vec<u8>)>,
     pub(super) command: ServerCommand,
 }
 
@@ -61,6 +71,8 @@ pub(super) struct Process {
     /// Whether a pass over the inputs is scheduled.
     pub(super) pass_is_due: bool,
     open: BTreeMap<u64, Open>,
+    /// The connections whose credentials are being verified, each with the number of the rights by then.
+    verifying: BTreeMap<VerificationId, (u64, usize)>,
     /// The connections that the hub must track: open ones, and those whose work it is still carrying out.
     tracked: BTreeSet<u64>,
     /// The listing that the hub published last, and its bytes.
@@ -90,6 +102,8 @@ pub(super) struct Passed {
     pub(super) command: Option<StoreCommand>,
     /// The reads that the hub asks for.
     pub(super) reads: Vec<(ReadId, Query)>,
+    /// The results of the verifications that the hub asks for.
+    pub(super) verified: Vec<(VerificationId, Option<AccountName>)>,
     /// The next call of the hub's timeout handler, if it is new.
     pub(super) timer: Option<Time>,
 }
@@ -98,6 +112,7 @@ impl Process {
     /// Starts a server over the durable state.
     pub(super) fn start(plan: &Plan, disk: &Disk, now: Moment) -> Self {
         let mut hub = Hub::new(plan.hub_limits(), disk.snapshot(), now);
+        hub.set_rights(plan.rights.clone());
         let listeners = plan::local_addresses().into_iter().map(|own| hub.add_listener(&own)).collect();
         Self {
             hub,
@@ -107,6 +122,7 @@ impl Process {
             inputs: Vec::new(),
             pass_is_due: false,
             open: BTreeMap::new(),
+            verifying: BTreeMap::new(),
             tracked: BTreeSet::new(),
             published: None,
             lists_at_once: plan.lists_at_once,
@@ -164,7 +180,11 @@ impl Process {
                 continue;
             };
             match event {
-                ServerEvent::Answered { request } => judge.ledger(link).answered_itself(&request, limits),
+                ServerEvent::Answered { request } => {
+                    judge.ledger(link).answered_itself(&request, limits);
+                    // The hub learns of it that the peer wants notices.
+                    self.inputs.push(Input::Event(link, index, ServerEvent::Answered { request }));
+                }
                 ServerEvent::Withdrawn => judge.withdrawn(link),
                 ServerEvent::Refused { error, closes } => {
                     judge.tally.faults += 1;
@@ -187,7 +207,7 @@ impl Process {
     pub(super) fn pass(&mut self, disk: &Disk, at: Moment, judge: &mut Judge) -> Passed {
         self.pass_is_due = false;
         self.timer = self.timer.filter(|timer| *timer > at.time);
-        judge.failed_pages.clear();
+        judge.begin_pass();
         self.hub.handle_timeout(at.time);
         let mut disconnected = Vec::new();
         for input in mem::take(&mut self.inputs) {
@@ -196,6 +216,7 @@ impl Process {
                     let open = Open { peer, tickets: Vec::new(), sent: Vec::new() };
                     self.open.insert(link, open);
                     self.tracked.insert(link);
+                    judge.ledger(link).may_end_untold = true;
                     let Some(listener) = self.listeners.get(listener) else { panic!("no listener {listener}") };
                     self.hub.connect(ConnectionId(link), Peer::Address(peer), Some(*listener), at.time)
                 }
@@ -204,6 +225,20 @@ impl Process {
                     judge.max_joins = judge.max_joins.min(hub_limits.max_joins);
                     self.hub.reconfigure(hub_limits, &limits);
                     judge.tally.reconfigured += 1;
+                    Ok(())
+                }
+                Input::Rights(rights) => {
+                    judge.tally.reloads += 1;
+                    judge.rights.push(rights.clone());
+                    self.hub.set_rights(rights);
+                    Ok(())
+                }
+                Input::Drain(plan) => {
+                    for link in self.open.keys() {
+                        let ledger = judge.ledger(*link);
+                        (ledger.may_be_told, ledger.may_end_untold) = (ledger.notices, !ledger.notices);
+                    }
+                    self.hub.drain(plan, at.time);
                     Ok(())
                 }
                 Input::Event(link, index, event) => {
@@ -216,6 +251,16 @@ impl Process {
                             judge.requested(link, index, open.peer, at);
                         }
                         ServerEvent::Ended => judge.ledger(link).ended = true,
+                        ServerEvent::Answered { request: Request::Hello { notices } } => {
+                            let pass = judge.passes;
+                            let ledger = judge.ledger(link);
+                            if ledger.notices {
+                                ledger.notices_until = pass;
+                            }
+                            ledger.notices = *notices;
+                            ledger.said_hello = true;
+                            ledger.may_end_untold |= !notices;
+                        }
                         _ => {}
                     }
                     self.hub.handle_event(ConnectionId(link), event, at)
@@ -229,6 +274,14 @@ impl Process {
                 Input::Outcome(outcome) => {
                     judge.store_answered(&outcome);
                     self.hub.handle_outcome(outcome, at.time)
+                }
+                Input::Verified(id, account) => {
+                    if let Some((link, rights)) = self.verifying.remove(&id)
+                        && (!self.open.contains_key(&link) || disconnected.contains(&link))
+                    {
+                        judge.verified_unseen(link, account.as_ref(), rights);
+                    }
+                    self.hub.handle_verified(id, account)
                 }
                 Input::Page(id, query, page) => {
                     judge.page_delivered(&query, page.is_some());
@@ -245,11 +298,11 @@ impl Process {
                     self.published = Some((listing, bytes));
                 }
                 Effect::Send(ConnectionId(link), command) => {
-                    let index = self.judge(link, &command, disk, judge);
+                    let answer = self.judge(link, &command, disk, judge);
                     let Some(open) = self.open.get_mut(&link) else {
                         panic!("connection {link} is gone, and is to have {command:?}")
                     };
-                    open.sent.push(Sent { index, command });
+                    open.sent.push(Sent { answer, command });
                     passed.sent.push(link);
                 }
                 Effect::Describe(connection, _) => panic!("{connection:?} is not the operator's"),
@@ -257,9 +310,16 @@ impl Process {
                     let is_gone = disconnected.contains(&connection.0) || !self.open.contains_key(&connection.0);
                     assert!(is_gone && self.tracked.remove(&connection.0), "{connection:?} is disconnected: {is_gone}");
                 }
+                Effect::Acted(act) => judge.acted(&act),
                 Effect::Store(command) => {
                     assert!(passed.command.is_none(), "a second command for the store: {command:?}");
                     passed.command = Some(command);
+                }
+                Effect::Verify(id, ConnectionId(link), credentials) => {
+                    judge.verifying(link, &credentials);
+                    self.verifying.insert(id, (link, judge.rights.latest()));
+                    let is_known = |account: &AccountName| self.hub.rights().accounts.contains_key(account);
+                    passed.verified.push((id, accounts::verify(&credentials).filter(is_known)));
                 }
                 Effect::Read(id, query) => passed.reads.push((id, query)),
             }
@@ -274,8 +334,15 @@ impl Process {
         passed
     }
 
-    /// Judges a command for a connection. Returns the number of the request that it answers, if any.
-    fn judge(&mut self, link: u64, command: &ServerCommand, disk: &Disk, judge: &mut Judge) -> Option<usize> {
+    /// Judges a command for a connection. Returns the number of the request that it answers, and the answer's bytes, if
+    /// it does.
+    fn judge(
+        &mut self,
+        link: u64,
+        command: &ServerCommand,
+        disk: &Disk,
+        judge: &mut Judge,
+    ) -> Option<(usize, Vec<u8>)> {
         match command {
             ServerCommand::Respond { ticket, reply } => {
                 let Some(open) = self.open.get_mut(&link) else {
@@ -288,19 +355,28 @@ impl Process {
                 let (_, index) = open.tickets.remove(at);
                 judge.replied(link, index, reply, disk);
                 judge.check_published(self.published.as_ref().map(|(_, bytes)| &**bytes));
-                return Some(index);
+                return Some((index, judge::encode(reply)));
             }
             ServerCommand::Push(pushes) => judge.tally.pushes += judge.pushed(link, pushes, disk),
             ServerCommand::Replay(pushes) => {
                 judge.tally.replays += 1;
                 judge.pushed(link, pushes, disk);
             }
+            ServerCommand::Close(error) if self.stopping && error.error == "Server stopping" => {
+                judge.told_of_stop(link, error);
+            }
             ServerCommand::Close(error) => judge.removed(link, error),
             ServerCommand::CloseSlow(error) => judge.closed_slow(link, error),
             ServerCommand::Finish => judge.finished(link),
             ServerCommand::Reconfigure(_) => {}
-            ServerCommand::Disconnect | ServerCommand::Shutdown | ServerCommand::Reset => {
-                panic!("no operator and no drain closes connection {link}")
+            ServerCommand::Shutdown => {
+                assert!(self.stopping, "connection {link} ends, and the server does not stop");
+                assert!(judge.ledger(link).may_end_untold, "connection {link} is not told that the server stops");
+            }
+            ServerCommand::Notify(notice) => judge.notified(link, notice),
+            ServerCommand::Revoke(error) => judge.revoked(link, error),
+            ServerCommand::Disconnect | ServerCommand::Reset => {
+                panic!("no operator closes connection {link}")
             }
         }
         None
@@ -310,10 +386,23 @@ impl Process {
     /// endpoint that keeps theirs.
     pub(super) fn take_sent(&mut self, link: u64, rng: &mut Rng) -> Vec<Sent> {
         let mut sent = self.open.get_mut(&link).map(|open| mem::take(&mut open.sent)).unwrap_or_default();
-        for run in sent.chunk_by_mut(|one, next| one.index.is_some() && next.index.is_some()) {
+        for run in sent.chunk_by_mut(|one, next| one.answer.is_some() && next.answer.is_some()) {
             rng.shuffle(run);
         }
         sent
+    }
+
+    /// Checks that a server which stops has ended every connection, or told its client of it.
+    ///
+    /// # Panics
+    ///
+    /// If it has not.
+    pub(super) fn check_drained(&self, judge: &mut Judge) {
+        for link in self.open.keys() {
+            let ledger = judge.ledger(*link);
+            let is_over = ledger.stopped || ledger.input_closed() || ledger.close_error.is_some();
+            assert!(is_over, "the server has stopped, and connection {link} does not know it");
+        }
     }
 
     /// Returns whether all work is done and no client is connected.

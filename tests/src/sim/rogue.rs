@@ -149,6 +149,8 @@ impl Endpoint for Rogue {
         self.out.drain(..count);
     }
 
+    fn handle_flush(&mut self, _: Time, _: bool) {}
+
     fn handle_timeout(&mut self, now: Time) {
         if self.gives_up <= now {
             self.gave_up = true;

@@ -1,6 +1,6 @@
 //! The channels that one connection has joined, and its position in each: as the hub delivers, or as a client receives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chanwire_core::{
     endpoint::Pushes,
@@ -67,12 +67,12 @@ impl Subscriptions {
     /// # Panics
     ///
     /// If the channel is not joined, if another message is due, or if it is not what the store holds.
-    pub(super) fn push(&mut self, message: &StoredMessage, disk: &Disk) {
+    pub(super) fn push(&mut self, message: &StoredMessage, disk: &Disk, texts: Texts<'_>) {
         let Some(join) = self.0.get_mut(&message.channel_name) else {
             panic!("nobody has joined, and this is pushed: {message:?}")
         };
         assert_eq!(message.id, join.next, "the id of what is pushed of '{}'", message.channel_name);
-        check_durable(message, disk);
+        check_durable(message, disk, texts);
         join.next += 1;
     }
 
@@ -92,15 +92,31 @@ impl Subscriptions {
     }
 }
 
-/// Checks that a message that a client was shown is in the store, as it was shown.
+/// The deleted messages whose text may still be shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Texts<'a> {
+    /// All: they may have been on their way before.
+    OnTheirWay,
+    /// Those whose deletion is stored, and its outcome not known to the hub.
+    Undecided(&'a BTreeSet<(ChannelName, u64)>),
+}
+
+/// Checks that a message that a client was shown is in the store, as it was shown, or was.
 ///
 /// # Panics
 ///
 /// If it is not.
-pub(super) fn check_durable(message: &StoredMessage, disk: &Disk) {
+pub(super) fn check_durable(message: &StoredMessage, disk: &Disk, texts: Texts<'_>) {
     let index = usize::try_from(message.id - 1).unwrap_or(usize::MAX);
     let stored = disk.messages(&message.channel_name).get(index);
-    assert_eq!(stored, Some(message), "somebody is shown a message that is not so in the store");
+    let target = (message.channel_name.clone(), message.id);
+    let may_be_text = match texts {
+        Texts::OnTheirWay => true,
+        Texts::Undecided(deleting) => deleting.contains(&target),
+    };
+    if !may_be_text || disk.original(&target.0, target.1) != Some(message) {
+        assert_eq!(stored, Some(message), "somebody is shown a message that is not so in the store");
+    }
 }
 
 /// Decodes the messages of pushes.

@@ -45,10 +45,26 @@ tally! {
     listed,
     /// Answers OK to MESSAGE.
     delivered,
+    /// Messages that honest clients sent again.
+    retries,
+    /// Answers OK to a MESSAGE that had been answered so before.
+    repeated,
+    /// Answers `Message id reused`.
+    reused,
+    /// Messages that became durable again when their id was no longer kept.
+    stored_again,
     /// Answers OK to HOST.
     hosted,
     /// Answers OK to LIST.
     lists,
+    /// Answers OK to CHANNELS.
+    pages,
+    /// Answers OK to WHO.
+    whos,
+    /// Notices that connections were sent.
+    notices,
+    /// Notices that clients received.
+    notices_received,
     /// Answers OK to LIST that a connection's endpoint gave at once.
     lists_at_once,
     /// Lists that were withdrawn while they were sent.
@@ -63,6 +79,24 @@ tally! {
     histories,
     /// Answers OK to UNHOST.
     unhosted,
+    /// Answers OK to AUTH.
+    signed_in,
+    /// Answers to AUTH with credentials that were wrong.
+    wrong_credentials,
+    /// Answers to AUTH that came too often.
+    too_many_attempts,
+    /// Requests without the right to them that were answered `Not allowed`.
+    not_allowed,
+    /// Requests about channels that their clients may not read.
+    hidden,
+    /// Connections that ended because their rights had changed.
+    revoked,
+    /// Messages whose deletion became durable.
+    deleted,
+    /// Answers OK to DELETE.
+    deletes,
+    /// Acts of moderation that were logged.
+    acts,
     /// Live messages that a hub pushed to subscribers.
     pushes,
     /// Pages of stored messages that a hub sent to subscribers.
@@ -117,6 +151,8 @@ tally! {
     crashes_that_kept,
     /// Orderly stops of the server.
     stops,
+    /// Connections that were told that the server stops.
+    told_of_stops,
     /// Connections that the network cut.
     cuts,
     /// Connections on which nothing came through for a while.
@@ -125,6 +161,8 @@ tally! {
     clock_jumps,
     /// Replacements of the server's limits.
     reconfigured,
+    /// Replacements of the accounts and rules.
+    reloads,
 }
 
 impl fmt::Display for Tally {

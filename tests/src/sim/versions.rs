@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     hub::{ChannelRecord, Snapshot},
-    wire::{Address, ChannelName, encode_channels},
+    wire::{Address, ChannelName, ListedChannel, encode_channels},
 };
 
 use super::plan;
@@ -16,8 +16,6 @@ pub(super) struct Versions(Vec<Version>);
 pub(super) struct Version {
     /// The channels in order of creation.
     records: Vec<ChannelRecord>,
-    /// The payload of the response to LIST.
-    pub(super) listed: Vec<u8>,
 }
 
 impl Default for Versions {
@@ -52,9 +50,15 @@ impl Versions {
 impl Version {
     fn new(mut records: Vec<ChannelRecord>) -> Self {
         records.sort_by_key(|record| record.position);
+        Self { records }
+    }
+
+    /// Returns the payload of the response to LIST of one who is shown these channels.
+    pub(super) fn listed_to(&self, is_shown: &dyn Fn(&ChannelName) -> bool) -> Vec<u8> {
         let mut listed = Vec::new();
-        encode_channels(records.iter().map(|record| &record.channel), &mut listed);
-        Self { records, listed }
+        let shown = self.records.iter().map(|record| &record.channel).filter(|channel| is_shown(&channel.channel_name));
+        encode_channels(shown, &mut listed);
+        listed
     }
 
     pub(super) fn record(&self, name: &str) -> Option<&ChannelRecord> {
@@ -64,6 +68,35 @@ impl Version {
     /// Returns whether a channel of this name is registered at a local address of this server.
     pub(super) fn lives_here(&self, name: &str) -> bool {
         self.record(name).is_some_and(|record| plan::lives_here(&record.channel))
+    }
+
+    /// Returns whether this is the page of the channels after a position, at most so many, whose names contain a part, for
+    /// one who is shown these channels.
+    pub(super) fn is_page(
+        &self,
+        (after, limit, contains): (u64, usize, Option<&str>),
+        page: &[ListedChannel],
+        next: Option<u64>,
+        is_shown: &dyn Fn(&ChannelName) -> bool,
+    ) -> bool {
+        let contains = contains.map(str::to_ascii_lowercase);
+        let is_wanted = |record: &&ChannelRecord| {
+            let name = record.channel.channel_name.to_ascii_lowercase();
+            record.position >= after
+                && contains.as_ref().is_none_or(|part| name.contains(part))
+                && is_shown(&record.channel.channel_name)
+        };
+        let wanted = self.records.iter().filter(is_wanted).take(limit);
+        let is_row = |(record, row): (&ChannelRecord, &ListedChannel)| {
+            let lives_here = self.lives_here(&record.channel.channel_name);
+            (&row.channel, row.position) == (&record.channel, record.position + 1)
+                && row.last_id.is_some() == lives_here
+                && !row.members_only
+                && row.activity.is_none()
+        };
+        let last = page.last().map(|row| row.position).filter(|_| page.len() == limit);
+        let more = last.filter(|last| self.records.iter().any(|record| record.position >= *last));
+        wanted.clone().count() == page.len() && wanted.zip(page).all(is_row) && next == more
     }
 
     /// Returns the names of the channels.
@@ -81,8 +114,9 @@ impl Version {
         self.record(name).is_some_and(|record| record.channel.address.same_place(address))
     }
 
-    /// Returns the number of channels registered at a local address of this listener.
-    pub(super) fn living_at(&self, listener: usize) -> usize {
-        self.records.iter().filter(|record| plan::lives_at(listener, &record.channel)).count()
+    /// Returns the number of channels registered at a local address of this listener, of those that one is shown.
+    pub(super) fn living_at(&self, listener: usize, is_shown: &dyn Fn(&ChannelName) -> bool) -> usize {
+        let shown = self.records.iter().filter(|record| is_shown(&record.channel.channel_name));
+        shown.filter(|record| plan::lives_at(listener, &record.channel)).count()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chanwire_core::wire::{ChannelName, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request};
+use chanwire_core::wire::{CHANNELS_LIMIT, ChannelName, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request};
 use fastrand::Rng;
 
 use super::{judge::Judge, plan::Plan};
@@ -23,7 +23,8 @@ pub(super) fn request(
         2 | 3 => Request::Host(Host { channel: plan.channel(rng), lease: plan.lease(rng) }),
         _ => {
             let name = (rng.u8(0..3) > 0).then(|| plan.name(rng));
-            judge.compose(link, name, &plan.filler(rng))
+            let id = plan.client_message_id(rng);
+            judge.compose(link, plan.username(link, rng), name, &plan.filler(rng), id)
         }
     }
 }
@@ -31,7 +32,7 @@ pub(super) fn request(
 /// Returns a request of a client that knows more than LIST, HOST and MESSAGE.
 fn living(plan: &Plan, seen: &BTreeMap<ChannelName, u64>, rng: &mut Rng) -> Request {
     let channel_name = plan.name(rng);
-    match rng.u8(0..11) {
+    match rng.u8(0..18) {
         0..=4 => {
             let from = match (rng.u8(0..8), seen.get(&channel_name)) {
                 (0, _) => JoinFrom::After(rng.u64(0..8)),
@@ -39,11 +40,22 @@ fn living(plan: &Plan, seen: &BTreeMap<ChannelName, u64>, rng: &mut Rng) -> Requ
                 (2, _) | (_, None) => JoinFrom::Last(rng.u16(0..=20)),
                 (_, Some(seen)) => JoinFrom::After(*seen),
             };
-            Request::Join { channel_name, from }
+            let username = (rng.u8(0..3) > 0).then(|| plan.username(rng.u64(0..4), rng));
+            Request::Join { channel_name, from, username }
         }
         5 => Request::Leave { channel_name },
         6 => Request::Unhost { channel_name },
         7 => Request::Hello { notices: rng.bool() },
+        8 => Request::Who { channel_name },
+        9 => Request::Channels {
+            after: rng.u64(0..8),
+            limit: if rng.bool() { CHANNELS_LIMIT } else { rng.u16(1..=4) },
+            contains: rng.bool().then(|| channel_name.chars().rev().take(1).collect::<String>().to_uppercase()),
+        },
+        10..=12 => Request::Auth(plan.credentials(rng)),
+        13 | 14 => {
+            Request::Delete { id: rng.u64(1..=seen.get(&channel_name).map_or(3, |seen| seen + 1)), channel_name }
+        }
         _ => history(channel_name, rng),
     }
 }

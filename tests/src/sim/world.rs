@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use chanwire_core::{
     Limits, Time,
     endpoint::{Client, ConnectionAction, ConnectionId, Server},
-    hub::{Moment, Page, Query, ReadId},
-    wire::ErrorResponse,
+    hub::{Moment, Page, Query, ReadId, VerificationId},
+    wire::{AccountName, ErrorResponse},
 };
 use fastrand::Rng;
 
@@ -61,8 +61,12 @@ pub(super) enum Event {
     Read(u64, ReadId, Query, bool, Time),
     /// The store delivers a page.
     Page(u64, ReadId, Query, Page),
+    /// Credentials were verified for the server of this life.
+    Verified(u64, VerificationId, Option<AccountName>),
     /// A disturbance occurs.
     Disturb,
+    /// The server, if it still lives this life, has told every client by now that it stops.
+    DrainBound(u64),
     /// The drain timeout of the server, if it still lives this life, has passed.
     StopBound(u64),
     /// The server starts.
@@ -142,7 +146,7 @@ impl World {
             (0..plan.clients + plan.rogues).map(|number| Actor::new(number >= plan.clients, &plan, &mut rng)).collect();
         Self {
             now: Time::default(),
-            judge: Judge::new(plan.max_joins),
+            judge: Judge::new(&plan.hub_limits(), &plan.rights),
             trace,
             links: BTreeMap::new(),
             actors,
@@ -258,11 +262,21 @@ impl World {
                     process.queue_input(Input::Page(id, query, page));
                 }
             }
+            Event::Verified(life, id, account) => {
+                if let Some(process) = self.process.as_mut().filter(|_| life == self.life) {
+                    process.queue_input(Input::Verified(id, account));
+                }
+            }
             Event::Disturb => self.disturb(),
+            Event::DrainBound(life) if life == self.life => {
+                if let Some(process) = &self.process {
+                    process.check_drained(&mut self.judge);
+                }
+            }
             Event::StopBound(life) if life == self.life => self.crash(),
             Event::Start => self.start(),
             Event::Calm if self.calm.is_none() => self.calm_down(),
-            Event::Pass(_) | Event::StopBound(_) | Event::Calm => {}
+            Event::Pass(_) | Event::DrainBound(_) | Event::StopBound(_) | Event::Calm => {}
         }
         if let Some(process) = self.process.as_mut().filter(|process| process.wants_pass()) {
             process.pass_is_due = true;

@@ -22,7 +22,7 @@ use crate::requests::LIST;
 const EMPTY: &str = "OK\r\n{\"channels\": []}";
 
 /// Starts a server with this socket, as systemd does: it inherits the descriptor and variables that tell of it.
-fn start_with(socket: impl AsFd, launch: Launch) -> Server {
+pub(crate) fn start_with(socket: impl AsFd, launch: Launch) -> Server {
     let socket = socket.as_fd();
     let launch = launch.variable("LISTEN_FDS", "1").variable("LISTEN_FDS_FIRST_FD", socket.as_raw_fd().to_string());
     // The shell becomes the server, so its number is the server's.
@@ -102,7 +102,7 @@ fn a_socket_that_no_listener_has_is_an_error_that_says_what_to_do() {
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut server = start_with(&datagrams, serve(data.path(), other));
     assert_eq!(server.wait(DEADLINE).code(), Some(1));
-    assert!(server.log().contains("pass listening TCP sockets only"), "{}", server.log());
+    assert!(server.log().contains("pass listening TCP and Unix stream sockets only"), "{}", server.log());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use chanwire_tests::process::{Finished, Launch, without_times};
+use chanwire_tests::process::{Finished, Launch, Peer, without_times};
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -39,7 +39,8 @@ fn host_send_and_list_print_one_line_each() {
     assert_eq!(printed(&client(address, &["host", "x", "[2001:db8::7]:22240"])), "hosted x\n");
     assert_eq!(printed(&client(address, &["list"])), format!("general  {address}\nx        [2001:db8::7]:22240\n"));
     let sent = client(address, &["send", "Hello, World!"]);
-    let stamp = printed(&sent).strip_prefix("delivered ").and_then(|rest| rest.strip_suffix('\n')).unwrap_or_default();
+    let stamp =
+        printed(&sent).strip_prefix("delivered ").and_then(|rest| rest.strip_suffix(" as 1\n")).unwrap_or_default();
     assert_eq!(without_times(&format!("\"timestamp\": \"{stamp}\"")), "\"timestamp\": \"T\"", "{sent:?}");
     assert!(client(address, &["send", "--user", "me", "--channel", "general", "-starts with a dash"]).code == Some(2));
     printed(&client(address, &["send", "-u", "me", "-c", "general", "--", "-starts with a dash"]));
@@ -78,7 +79,10 @@ fn a_script_gets_one_line_of_json() {
     );
     assert_eq!(
         line(&["send", "hi"]),
-        (Some(0), "{\"status\": \"OK\", \"payload\": {\"status\": \"delivered\", \"timestamp\": \"T\"}}\n".into())
+        (
+            Some(0),
+            "{\"status\": \"OK\", \"payload\": {\"status\": \"delivered\", \"timestamp\": \"T\", \"id\": 1}}\n".into()
+        )
     );
     assert_eq!(
         line(&["send", "hi", "-c", "gaming"]),
@@ -121,8 +125,8 @@ fn a_full_server_reports_it_and_the_client_exits_with_four() {
 #[test]
 fn a_message_that_does_not_fit_on_the_disk_is_refused_and_the_server_goes_on() {
     let data = tempdir().unwrap();
-    // No file may grow beyond 40 kB, which is what a full disk is like; the shell counts in blocks of 512 bytes.
-    let server = Launch::serve(data.path()).after("ulimit -f 80").start();
+    // No file may grow beyond 60 kB, which is what a full disk is like; the shell counts in blocks of 512 bytes.
+    let server = Launch::serve(data.path()).after("ulimit -f 120").start();
     let address = server.address(0);
     assert_eq!(server.ask(host("general", address)), hosted("general"));
     printed(&client(address, &["send", "before"]));
@@ -158,13 +162,51 @@ fn the_environment_names_the_default_server() {
 }
 
 #[test]
+fn list_shows_the_channels_that_contain_a_text_and_their_last_ids() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).start();
+    let address = server.address(0);
+    let list = |options: &[&str]| printed(&client(address, &[&["list"], options].concat())).to_owned();
+    assert_eq!(list(&["--last-ids"]), "no channels\n");
+    printed(&client(address, &["host", "general", &address.to_string()]));
+    printed(&client(address, &["host", "games", "192.0.2.7:22240"]));
+    printed(&client(address, &["send", "--user", "ann", "--channel", "general", "hi"]));
+    assert_eq!(list(&["--contains", "GEN"]), format!("general  {address}\n"));
+    assert_eq!(list(&["--last-ids"]), format!("general  {address}  last id 1\ngames    192.0.2.7:22240\n"));
+    let json = list(&["--contains", "a", "--json"]);
+    assert!(json.contains("\"position\": 1, \"last_id\": 1}") && !json.contains("next"), "{json}");
+    assert_eq!(client(address, &["list", "--contains", ""]).code, Some(2));
+    server.stop();
+}
+
+#[test]
+fn who_shows_the_connections_of_a_channel_and_their_users() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).start();
+    let address = server.address(0);
+    printed(&client(address, &["host", "general", &address.to_string()]));
+    assert_eq!(printed(&client(address, &["who", "general"])), "0 connections\n");
+    let mut peers = [(), ()].map(|()| Peer::connect(address));
+    assert!(peers[0].ask("JOIN\r\n{\"channel_name\": \"general\", \"username\": \"ann\"}").is_ok());
+    assert!(peers[1].ask("JOIN\r\n{\"channel_name\": \"general\"}").is_ok());
+    assert_eq!(printed(&client(address, &["who", "general"])), "2 connections\nann\n");
+    let json = r#"{"status": "OK", "payload": {"channel_name": "general", "count": 2, "users": [{"username": "ann"}], "complete": true}}"#;
+    assert_eq!(printed(&client(address, &["who", "general", "--json"])), format!("{json}\n"));
+    assert_eq!(client(address, &["who", "games"]).code, Some(3));
+    server.stop();
+}
+
+#[test]
 fn hello_shows_what_the_server_can_do() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--max-payload", "4096"]).start();
     let hello = client(server.address(0), &["hello"]);
-    assert_eq!(printed(&hello), "protocol: 1\nfeatures: none\nencrypted: false\nmax_payload: 4096\n");
+    assert_eq!(
+        printed(&hello),
+        "protocol: 1\nfeatures: client_message_id, presence, channels\nencrypted: false\nmax_payload: 4096\nretry_window: 3600\n"
+    );
     let json = client(server.address(0), &["hello", "--json"]);
-    let payload = r#"{"protocol": 1, "features": [], "encrypted": false, "max_payload": 4096}"#;
+    let payload = r#"{"protocol": 1, "features": ["client_message_id", "presence", "channels"], "encrypted": false, "max_payload": 4096, "retry_window": 3600}"#;
     assert_eq!(printed(&json), format!("{{\"status\": \"OK\", \"payload\": {payload}}}\n"));
     server.stop();
 }

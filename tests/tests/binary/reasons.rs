@@ -80,10 +80,19 @@ fn provoke(reason: Reason, server: &Server, data: &Path) -> String {
             peer.finish();
             peer.read_to_end()
         }
+        Reason::EncryptionRequired => send(LIST),
+        Reason::TlsHandshake => send("\x16\x03\x01\x00\x01\x00"),
         Reason::ServerStopping => {
             assert!(peer.ask("HELLO\r\n{\"notices\": true}").is_ok());
             server.signal(Signal::TERM);
             peer.read_to_end()
+        }
+        // A reload of the rules does it.
+        Reason::AccessRevoked => {
+            let mut endpoint = Endpoint::new(ConnectionId(0), Limits::server());
+            endpoint.revoke(Time::default(), ErrorResponse::server("Access revoked", "The account 'ann' has changed"));
+            assert_eq!(endpoint.ended(false).reason, Reason::AccessRevoked);
+            String::new()
         }
         // No part of this server closes with such an error; an application of the library may.
         Reason::ServerClosed => {
@@ -110,11 +119,19 @@ const fn options(reason: Reason) -> &'static [&'static str] {
 
 /// Prepares a server that ends a connection for this reason.
 fn launch(reason: Reason, directory: &Path) -> Launch {
-    if reason != Reason::ProxyHeader {
-        return Launch::serve(directory);
-    }
+    let keys = match reason {
+        Reason::ProxyHeader => "proxy = true\nproxy_from = ['127.0.0.1']",
+        Reason::EncryptionRequired | Reason::TlsHandshake => {
+            let new = Launch::new(["tls", "new", "--name", "chat.example", "--certificate"]);
+            let made = new.arg(directory.join("crt")).arg("--key").arg(directory.join("key")).run();
+            assert_eq!(made.code, Some(0), "{made:?}");
+            "tls = 'required'\n[tls]\ncertificate = 'DIR/crt'\nkey = 'DIR/key'"
+        }
+        _ => return Launch::serve(directory),
+    };
     let file = directory.join("chanwire.toml");
-    fs::write(&file, "[[listener]]\naddress = '127.0.0.1:0'\nproxy = true\nproxy_from = ['127.0.0.1']\n").unwrap();
+    let text = format!("[[listener]]\naddress = '127.0.0.1:0'\n{keys}\n");
+    fs::write(&file, text.replace("DIR", &directory.display().to_string())).unwrap();
     Launch::new(["serve", "--http", "off", "--data-dir"]).arg(directory.join("data")).arg("--config").arg(file)
 }
 
@@ -135,7 +152,7 @@ const fn limit(reason: Reason) -> Option<(&'static str, u64)> {
 fn event(server: &Server, reason: Reason) -> Value {
     let (name, expected) = match reason {
         Reason::ServerBusy | Reason::AddressBusy | Reason::ProxyHeader => ("connections_refused", "WARN"),
-        Reason::Denied => ("connections_refused", "INFO"),
+        Reason::Denied | Reason::EncryptionRequired | Reason::TlsHandshake => ("connections_refused", "INFO"),
         Reason::ClientClosed => ("connection_ended", "DEBUG"),
         _ => ("connection_ended", "INFO"),
     };
@@ -161,7 +178,7 @@ fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
         let launch = launch(*reason, data.path()).args(["--log", "debug", "--log-format", "json"]);
         let server = launch.args(options(*reason)).start();
         let received = provoke(*reason, &server, data.path());
-        if *reason == Reason::ServerClosed {
+        if matches!(reason, Reason::ServerClosed | Reason::AccessRevoked) {
             continue;
         }
         if let Some(error) = reason.error() {

@@ -3,6 +3,7 @@
 use std::{fs, io::ErrorKind, os::unix::net::UnixDatagram, path::Path, process::Command, time::Instant};
 
 use chanwire_tests::process::{DEADLINE, Launch, Signal, binary, check, wait_for};
+use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 
 use crate::requests::{LIST, host, hosted};
@@ -65,6 +66,19 @@ fn the_service_manager_is_told_each_state_in_order() {
     server.signal(Signal::TERM);
     assert_eq!(manager.next_change(), ["STOPPING=1"]);
     assert_eq!(server.wait(DEADLINE).code(), Some(0));
+}
+
+#[test]
+fn a_migration_is_reported_before_the_server_is_ready() {
+    let data = tempdir().unwrap();
+    let older = include_str!("../../../native/src/store/schema/fixtures/version_4.sql");
+    Connection::open(data.path().join("chanwire.db")).unwrap().execute_batch(older).unwrap();
+    let manager = Manager::new();
+    let server = manager.watches(Launch::serve(data.path())).start();
+    let first = ["STATUS=migrating the database: checking its pages", "EXTEND_TIMEOUT_USEC=20000000"];
+    assert_eq!(manager.next(), first);
+    assert_eq!(manager.next_change(), ["READY=1"]);
+    server.stop();
 }
 
 #[test]

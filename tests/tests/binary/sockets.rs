@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, binary, program, wait_for};
+use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, TlsPair, binary, check, program, wait_for};
 use tempfile::tempdir;
 
 use crate::requests::{LIST, history, host, hosted, join, listed, message};
@@ -95,6 +95,21 @@ fn every_established_socket_has_a_keep_alive_timer() {
     tap.stop();
     peer.stop();
     tracker.stop();
+}
+
+#[test]
+fn a_silent_connection_to_a_listener_with_tls_has_a_keep_alive_timer() {
+    let data = tempdir().unwrap();
+    let pair = TlsPair::make(data.path());
+    let server = pair.used_by(Launch::serve(&data.path().join("data"))).start();
+    let _silent = TcpStream::connect(server.address(0)).unwrap();
+    let port = format!("sport = :{}", server.address(0).port());
+    wait_for("the keep-alive timer of the server's end", || {
+        let ss = Command::new(program("ss")).args(["-tnoH", "state", "established", &port]).output().unwrap();
+        let line = String::from_utf8(ss.stdout).unwrap();
+        check(line.contains("timer:(keepalive,"), line)
+    });
+    server.stop();
 }
 
 /// Returns the kernel's buffers for the server's end of each connection to its first listener: bytes to be sent, and

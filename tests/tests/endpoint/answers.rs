@@ -50,11 +50,20 @@ fn a_hello_is_answered_by_the_endpoint_in_its_turn() {
     // The answer to the request before it is not there yet.
     assert_eq!((written(&mut end, at(0)), end.endpoint.in_flight()), (String::new(), 3));
     respond(&mut end, at(0), tickets.next().unwrap(), hosted("first"));
-    let hello = "OK\r\n{\"protocol\": 1, \"features\": [], \"encrypted\": false, \"max_payload\": 4096}";
+    let hello = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\", \"channels\"], \"encrypted\": false, \"max_payload\": 4096}";
     let answers = [bytes(&hosted("first")), hello.into()].concat();
     assert_eq!(written(&mut end, at(0)).into_bytes(), answers);
     respond(&mut end, at(0), tickets.next().unwrap(), hosted("last"));
     assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&hosted("last")));
+}
+
+#[test]
+fn a_hello_over_tls_is_told_that_it_is() {
+    let mut end = server();
+    end.endpoint = end.endpoint.with_encryption();
+    feed(&mut end, at(0), b"HELLO\r\n{}");
+    let hello = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\", \"channels\"], \"encrypted\": true, \"max_payload\": 65536}";
+    assert_eq!(written(&mut end, at(0)), hello);
 }
 
 #[test]
@@ -223,13 +232,7 @@ fn pushes_that_wait_are_dropped_when_the_operator_ends_the_connection() {
     let ticket = tickets(&mut end).remove(0);
     respond(&mut end, at(0), ticket, Response::Joined { channel_name: named("general"), first_id: 1, last_id: 0 });
     written(&mut end, at(0));
-    let message = StoredMessage {
-        channel_name: named("general"),
-        id: 1,
-        username: named("ann"),
-        message_content: "hi".into(),
-        timestamp: Timestamp::default(),
-    };
+    let message = StoredMessage::new(named("general"), 1, named("ann"), "hi".into(), Timestamp::default());
     let pushes = Pushes::new([&message]);
     let length = pushes.bytes().len();
     end.endpoint.handle_command(at(0), ServerCommand::Push(pushes)).unwrap();

@@ -28,6 +28,7 @@ fn reading_stops_while_too_many_bytes_are_in_flight() {
         username: "user1".parse().unwrap(),
         message_content: "x".repeat(100),
         channel_name: None,
+        client_message_id: None,
     });
     let mut stream = Vec::new();
     request.encode(&mut stream);

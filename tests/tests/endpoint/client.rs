@@ -15,7 +15,7 @@ fn reported(end: &mut End<Client>) -> Vec<String> {
     let word = |event| match event {
         ClientEvent::Answer { id, response } => format!("{}: {:?}", id.number(), response.status()),
         ClientEvent::Push(message) => format!("push {}", message.id),
-        ClientEvent::Notice(notice) => format!("notice {} of {}", notice.notice, notice.channel_name),
+        ClientEvent::Notice(notice) => format!("notice {} of {}", notice.kind(), notice.channel_name()),
         ClientEvent::Closing(error) => error.error.to_string(),
         ClientEvent::Broken(violation) => format!("broken: {violation}"),
         ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
@@ -24,13 +24,13 @@ fn reported(end: &mut End<Client>) -> Vec<String> {
 }
 
 fn push(id: u64) -> Vec<u8> {
-    let message = StoredMessage {
-        channel_name: "general".parse().unwrap(),
+    let message = StoredMessage::new(
+        "general".parse().unwrap(),
         id,
-        username: "user1".parse().unwrap(),
-        message_content: "Hello".into(),
-        timestamp: Timestamp::from_unix(0),
-    };
+        "user1".parse().unwrap(),
+        "Hello".into(),
+        Timestamp::from_unix(0),
+    );
     let payload = format!(
         "MESSAGE\r\n{{\"channel_name\": \"general\", \"id\": {id}, \"username\": \"user1\", \
          \"message_content\": \"Hello\", \"timestamp\": \"{}\"}}",
@@ -47,7 +47,9 @@ fn joined(first_id: u64) -> End<Client> {
 fn joined_within(limits: Limits, first_id: u64) -> End<Client> {
     let mut end = End::new(Client::new(limits));
     let channel_name = || named("general");
-    end.endpoint.send(at(0), &Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0) }).unwrap();
+    end.endpoint
+        .send(at(0), &Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0), username: None })
+        .unwrap();
     written(&mut end, at(0));
     feed(&mut end, at(0), &bytes(&Response::Joined { channel_name: channel_name(), first_id, last_id: 0 }));
     assert_eq!(reported(&mut end), ["0: Ok"]);
@@ -80,7 +82,7 @@ fn an_unrequested_or_out_of_order_push_is_a_violation() {
         feed(&mut end, at(0), &[push(7), bytes(&Response::Left { channel_name: channel_name() })].concat());
         assert_eq!(reported(&mut end), ["push 7", "1: Ok"]);
         if again {
-            let join = Request::Join { channel_name: channel_name(), from: JoinFrom::After(6) };
+            let join = Request::Join { channel_name: channel_name(), from: JoinFrom::After(6), username: None };
             end.endpoint.send(at(0), &join).unwrap();
             feed(&mut end, at(0), &bytes(&Response::Joined { channel_name: channel_name(), first_id: 7, last_id: 7 }));
             assert_eq!(reported(&mut end), ["2: Ok"]);
@@ -119,13 +121,19 @@ fn pushes_may_stand_between_a_request_and_its_answer() {
     assert_eq!(reported(&mut end), ["push 1", "push 2", "1: Ok", "push 3"]);
 }
 
+fn encoded_notice(notice: &Notice) -> Vec<u8> {
+    let mut out = Vec::new();
+    notice.encode(&mut out);
+    out
+}
+
 #[test]
 fn notices_are_taken_from_the_hello_that_asks_for_them_until_one_that_does_not_is_answered() {
     let hello = || bytes(&Response::Hello(Hello::new(65_536)));
-    let notice = |kind: &str| {
-        let mut out = Vec::new();
-        Notice::new(kind, "general").encode(&mut out);
-        out
+    let notice = |kind: &str| encoded_notice(&Notice::Other { notice: kind.into(), channel_name: named("general") });
+    let presence = |count| {
+        let (channel_name, joined, left) = (named("general"), Vec::new(), Vec::new());
+        encoded_notice(&Notice::Presence(Presence { channel_name, count, joined, left }))
     };
     let unasked = "broken: the server sent NOTICE although nothing was asked";
     let mut end = client();
@@ -143,7 +151,7 @@ fn notices_are_taken_from_the_hello_that_asks_for_them_until_one_that_does_not_i
     feed(&mut end, at(0), &[notice("role"), hello(), notice("new")].concat());
     assert_eq!(reported(&mut end), ["notice role of general", "0: Ok", "notice new of general"]);
     end.endpoint.send(at(0), &Request::Hello { notices: true }).unwrap();
-    feed(&mut end, at(0), &[hello(), notice("settings"), hello(), notice("presence")].concat());
+    feed(&mut end, at(0), &[hello(), notice("settings"), hello(), presence(2)].concat());
     let all = ["1: Ok", "notice settings of general", "2: Ok", "notice presence of general"];
     assert_eq!(reported(&mut end), all);
     end.endpoint.send(at(0), &Request::Hello { notices: false }).unwrap();
@@ -167,7 +175,7 @@ fn answers_are_decoded_by_their_requests_with_any_pushes_between() {
     let name = || named("general");
     let exchanges = [
         (
-            Request::Join { channel_name: name(), from: JoinFrom::After(1) },
+            Request::Join { channel_name: name(), from: JoinFrom::After(1), username: None },
             Response::Joined { channel_name: name(), first_id: 2, last_id: 4 },
         ),
         (

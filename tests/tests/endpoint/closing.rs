@@ -70,6 +70,40 @@ fn the_sending_half_stays_open_until_the_last_byte_is_written() {
 }
 
 #[test]
+fn the_sending_half_stays_open_while_the_transport_holds_output_back() {
+    for peer_ended in [false, true] {
+        let mut end = server();
+        feed(&mut end, at(0), b"!");
+        if peer_ended {
+            end.endpoint.handle_eof(at(0));
+        }
+        end.endpoint.handle_flush(at(0), true);
+        written(&mut end, at(0));
+        assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::Open, Some((10_000, Timer::Write))));
+        end.endpoint.handle_flush(at(1_000), false);
+        let next = if peer_ended { ConnectionAction::Close } else { ConnectionAction::FinishWriting };
+        assert_eq!(end.action(), next);
+    }
+}
+
+#[test]
+fn a_connection_lingers_once_the_end_of_its_output_is_sent() {
+    for is_sent in [false, true] {
+        let mut end = server();
+        feed(&mut end, at(0), b"!");
+        written(&mut end, at(0));
+        end.endpoint.handle_flush(at(1_000), true);
+        assert_eq!(due(&end.endpoint), Some((11_000, Timer::Write)));
+        if is_sent {
+            end.endpoint.handle_flush(at(10_000), false);
+            assert_eq!(due(&end.endpoint), Some((12_000, Timer::Linger)));
+        }
+        end.endpoint.handle_timeout(at(12_000));
+        assert_eq!(end.action(), if is_sent { ConnectionAction::Close } else { ConnectionAction::Reset });
+    }
+}
+
+#[test]
 fn a_refused_connection_gets_the_error() {
     let mut end = server();
     let busy = ErrorResponse::server("Server busy", "The server has reached its limit of 10000 connections");

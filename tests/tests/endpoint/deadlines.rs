@@ -128,6 +128,24 @@ fn a_closing_peer_that_reads_nothing_is_reset_too() {
 }
 
 #[test]
+fn output_that_the_transport_holds_back_has_the_write_timeout() {
+    let mut end = server();
+    feed(&mut end, at(0), b"PING\r\n");
+    end.endpoint.handle_flush(at(1_000), true);
+    written(&mut end, at(1_000));
+    // It says so again and again, which does not begin the wait anew.
+    end.endpoint.handle_flush(at(5_000), true);
+    assert_eq!((end.unsent(), due(&end.endpoint)), (0, Some((11_000, Timer::Write))));
+    end.endpoint.handle_flush(at(6_000), false);
+    assert_eq!(due(&end.endpoint), None);
+    end.endpoint.handle_flush(at(20_000), true);
+    end.endpoint.handle_timeout(at(29_999));
+    assert_eq!(end.action(), ConnectionAction::Open);
+    end.endpoint.handle_timeout(at(30_000));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::Reset, None));
+}
+
+#[test]
 fn after_a_reset_no_timeout_does_anything() {
     let mut end = server();
     feed(&mut end, at(0), b"PING\r\nHOS");

@@ -6,13 +6,13 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 
 fn message(id: u64, length: usize) -> StoredMessage {
-    StoredMessage {
-        channel_name: "general".parse().unwrap(),
+    StoredMessage::new(
+        "general".parse().unwrap(),
         id,
-        username: "user1".parse().unwrap(),
-        message_content: "x".repeat(length),
-        timestamp: Timestamp::from_unix(0),
-    }
+        "user1".parse().unwrap(),
+        "x".repeat(length),
+        Timestamp::from_unix(0),
+    )
 }
 
 /// Pushes that are this long each.

@@ -45,7 +45,7 @@ fn some_request() -> impl Strategy<Value = Request> {
     let channel_name = || named("general");
     prop_oneof![
         3 => generate::request(),
-        3 => Just(Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0) }),
+        3 => Just(Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0), username: None }),
         1 => Just(Request::Leave { channel_name: channel_name() }),
     ]
 }

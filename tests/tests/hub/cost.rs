@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chanwire_core::{
     Limits,
-    hub::{ChannelLog, ChannelRecord, ListenerId},
+    hub::{ChannelLog, ChannelRecord, ListenerId, SendKey, SendRecord, Sender},
 };
 
 use super::*;
@@ -18,7 +18,7 @@ const AT_MOST: u32 = 8;
 fn hub(channels: usize, room: usize) -> (Hub, ListenerId) {
     let record = |number: usize| {
         let (channel, position) = (channel(&number.to_string(), ADA, 1), number as u64);
-        ChannelRecord { channel, registered_from: Some(ip(ADA)), position, lease: Some(10) }
+        ChannelRecord { channel, registered_from: Some(ip(ADA)), position, lease: Some(10), account: None }
     };
     let mut limits = HubLimits::default();
     limits.max_channels = channels + 1 + room;
@@ -147,6 +147,38 @@ fn an_outcome_costs_the_same_for_any_number_of_pending_requests() {
     });
 }
 
+/// Returns the key of the message of this number, stored in `here`.
+fn send_record(number: usize) -> SendRecord {
+    let key = SendKey {
+        sender: Sender::from_stored("guest:user1"),
+        client_message_id: format!("{number:016}").parse().unwrap(),
+        digest: 0,
+    };
+    SendRecord { channel_name: named("here"), id: number as u64, timestamp: Timestamp::default(), key }
+}
+
+#[test]
+fn a_message_with_an_id_costs_the_same_for_any_number_of_keys() {
+    compare("a MESSAGE with an id", |size| {
+        let stored = Snapshot { sends: (1..=size).map(send_record).collect(), ..Snapshot::default() };
+        let mut hub = Hub::new(HubLimits::default(), stored, Moment::default());
+        let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
+        hub.fix_channel(channel("here", "127.0.0.1", 22236));
+        connect(&mut hub, listener, 1);
+        assert_eq!((take(&mut hub), hub.counters().send_keys), (None, size));
+        let run = |number: u32| {
+            let (time, ()) = timed(|| {
+                send(&mut hub, 1, say_again("m", 1_000_000 + number));
+                assert!(take(&mut hub).is_some());
+                hub.handle_outcome(StoreOutcome::Committed, Time::default()).unwrap();
+                assert_eq!(take(&mut hub), None);
+            });
+            time
+        };
+        (0..30).map(run).collect()
+    });
+}
+
 /// Joins channels of these numbers from a connection, and takes its answers.
 fn join_all(hub: &mut Hub, id: u64, numbers: std::ops::Range<usize>) {
     for number in numbers {
@@ -163,6 +195,7 @@ fn local(channels: usize) -> (Hub, [ListenerId; 2]) {
         registered_from: Some(ip(ADA)),
         position: number as u64,
         lease: None,
+        account: None,
     };
     let log = |number| ChannelLog {
         channel_name: named(&name(number)),
@@ -170,6 +203,7 @@ fn local(channels: usize) -> (Hub, [ListenerId; 2]) {
         first_id: 1,
         last_timestamp: Timestamp::default(),
         since: Timestamp::default(),
+        account: None,
     };
     let channels = 0..channels;
     let stored = Snapshot {

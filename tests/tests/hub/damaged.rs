@@ -56,6 +56,7 @@ fn stored(damaged: &[(&str, Option<u64>)]) -> Snapshot {
         registered_from: Some(ip(ADA)),
         position,
         lease: None,
+        account: None,
     };
     let log = |name: &str| ChannelLog {
         channel_name: name.parse().unwrap(),
@@ -63,6 +64,7 @@ fn stored(damaged: &[(&str, Option<u64>)]) -> Snapshot {
         first_id: 1,
         last_timestamp: Timestamp::default(),
         since: Timestamp::default(),
+        account: None,
     };
     let is_sound = |name: &str| !damaged.iter().any(|(other, _)| *other == name);
     let name =
@@ -72,6 +74,7 @@ fn stored(damaged: &[(&str, Option<u64>)]) -> Snapshot {
         released: Vec::new(),
         logs: ["a", "b"].into_iter().filter(|name| is_sound(name)).map(log).collect(),
         damaged: damaged.iter().map(name).collect(),
+        sends: Vec::new(),
     }
 }
 
@@ -94,7 +97,7 @@ fn every_request_about_a_damaged_name_is_refused_and_nothing_of_it_reaches_the_s
     asking.ask(host("c", ADA, 1));
     asking.answers();
     let Some(StoreCommand::Commit(writes)) = asking.commands.pop() else { panic!("nothing is stored") };
-    let [Write::Append(message)] = &writes[..] else { panic!("{writes:?}") };
+    let [Write::Append { message, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!((message.channel_name.as_str(), message.id), ("b", 6));
     assert_eq!(asking.finish_command(StoreOutcome::Committed), [delivered(0)]);
     let Some(StoreCommand::Commit(writes)) = asking.commands.pop() else { panic!("nothing is stored") };
@@ -118,7 +121,7 @@ fn writes_missing_from_a_commit_are_refused_and_reloaded_and_the_others_are_answ
     asking.ask(say("4", Some("a")));
     asking.finish_command(StoreOutcome::Loaded(Snapshot { damaged: Vec::new(), ..found }));
     let Some(StoreCommand::Commit(writes)) = asking.commands.pop() else { panic!("nothing is stored") };
-    let [Write::Append(message)] = &writes[..] else { panic!("{writes:?}") };
+    let [Write::Append { message, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(message.id, 6);
     // Now it is.
     asking.finish_command(StoreOutcome::CommittedWithout(vec!["a".parse().unwrap()]));

@@ -44,7 +44,7 @@ fn a_channel_is_listed_as_it_was_registered() {
 }
 
 #[test]
-fn a_host_that_changes_nothing_writes_nothing() {
+fn a_host_request_that_changes_nothing_writes_nothing() {
     let mut trial = trial();
     let (ada, bob) = (trial.connect(ip(ADA), 0), trial.connect(ip(BOB), 0));
     for (id, address) in
@@ -56,7 +56,7 @@ fn a_host_that_changes_nothing_writes_nothing() {
 }
 
 #[test]
-fn a_host_from_elsewhere_cannot_move_a_channel() {
+fn a_host_request_from_elsewhere_cannot_move_a_channel() {
     let (mut trial, ada, _) = two_channels();
     let answer = refused("Channel already exists", "The channel 'there' is hosted at 192.168.1.5:22240");
     assert_eq!(ask(&mut trial, ada, &host("there", "10.0.0.1", 22236)), [answer]);
@@ -114,7 +114,7 @@ fn a_mapped_loopback_is_localhost() {
 }
 
 #[test]
-fn of_two_hosts_of_one_name_the_first_stored_wins() {
+fn of_two_host_requests_for_a_name_the_first_stored_wins() {
     let mut trial = trial();
     let (ada, bob) = (trial.connect(ip(ADA), 0), trial.connect(ip(BOB), 0));
     trial.ask(ada, &host("x", ADA, 1), 0);
@@ -205,7 +205,7 @@ fn a_channel_that_is_taken_over_counts_for_its_new_host() {
 }
 
 #[test]
-fn networks_of_ipv6_subscribers_are_addresses_and_the_operator_and_loopback_have_no_limit() {
+fn an_ipv6_network_counts_as_one_address_and_the_operator_and_loopback_have_no_limit() {
     let mut trial = Trial::start(Setup { address_channels: 1, ..setup() }, Disk::default());
     let hosts = |trial: &mut Trial, id, name| ask(trial, id, &host(name, "peer.example", 1)) == [hosted(name)];
     let [one, same, other] =

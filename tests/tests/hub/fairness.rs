@@ -27,7 +27,13 @@ impl Flood {
     fn over(leased: usize, limit: usize) -> Self {
         let record = |number: usize| {
             let (channel, position) = (channel(&number.to_string(), ADA, 1), number as u64);
-            Write::PutChannel(ChannelRecord { channel, registered_from: Some(ip(ADA)), position, lease: Some(10) })
+            Write::PutChannel(ChannelRecord {
+                channel,
+                registered_from: Some(ip(ADA)),
+                position,
+                lease: Some(10),
+                account: None,
+            })
         };
         let mut disk = Disk::default();
         for first in (0..leased).step_by(1000) {

@@ -53,13 +53,13 @@ fn the_messages_are_as_they_were_stored() {
 
 /// Returns a message that is this long as an element of the answer.
 fn of_length(length: usize, number: u64) -> Request {
-    let message = StoredMessage {
-        channel_name: "here".parse().unwrap(),
-        id: number,
-        username: "user1".parse().unwrap(),
-        message_content: number.to_string(),
-        timestamp: Timestamp::from_unix(0),
-    };
+    let message = StoredMessage::new(
+        "here".parse().unwrap(),
+        number,
+        "user1".parse().unwrap(),
+        number.to_string(),
+        Timestamp::from_unix(0),
+    );
     let mut bytes = Vec::new();
     message.encode_push(&mut bytes);
     let left = length - (bytes.len() - "MESSAGE\r\n".len());

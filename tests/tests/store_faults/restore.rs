@@ -46,11 +46,12 @@ fn restore_needs_a_stopped_server_and_keeps_the_old_database() {
     server.stop();
     let said = |data_dir: &Path| stored::general(data_dir).into_iter().map(|(id, _, text)| (id, text));
     assert!(said(&data).eq([(1, "1".into()), (2, "goes on".into())]));
-    let away = parent.path().join("away");
-    fs::create_dir(&away).unwrap();
-    fs::rename(kept, away.join("chanwire.db")).unwrap();
-    fs::rename(format!("{}-wal", kept.display()), away.join("chanwire.db-wal")).unwrap();
-    assert!(said(&away).eq([(1, "1".into()), (2, "2".into()), (3, "3".into())]));
+    // It is read under the name that a database has.
+    let old_data = parent.path().join("old_data");
+    fs::create_dir(&old_data).unwrap();
+    fs::rename(kept, old_data.join("chanwire.db")).unwrap();
+    fs::rename(format!("{}-wal", kept.display()), old_data.join("chanwire.db-wal")).unwrap();
+    assert!(said(&old_data).eq([(1, "1".into()), (2, "2".into()), (3, "3".into())]));
 }
 
 #[test]

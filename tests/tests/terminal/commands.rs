@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use chanwire_tests::process::{Finished, Launch, Signal, wait_for, without_times};
+use chanwire_tests::process::{Finished, Launch, Signal, check, wait_for, without_times};
 use rustix::process::{Pid, kill_process};
 use tempfile::tempdir;
 
 use crate::{
-    fake::UNKNOWN,
+    fake::{Fake, UNKNOWN, joined, push, stored},
     running::{Running, again, general},
 };
 
@@ -29,7 +29,7 @@ fn each_line_of_standard_input_is_a_message() {
     let sent = command(address, &["send"]).input(lines.as_bytes()).run();
     assert_eq!((sent.code, sent.stdout.lines().count(), sent.stderr.as_str()), (Some(0), 1000, ""));
     let last = command(address, &["send", "-", "--json"]).input(b"no end of line").run();
-    let answer = "{\"status\": \"OK\", \"payload\": {\"status\": \"delivered\", \"timestamp\": \"T\"}}\n";
+    let answer = "{\"status\": \"OK\", \"payload\": {\"status\": \"delivered\", \"timestamp\": \"T\", \"id\": 1001}}\n";
     assert_eq!((last.code, without_times(&last.stdout)), (Some(0), answer.into()));
     let history = command(address, &["history", "general", "--before", "1001", "--limit", "1000"]).run();
     let expected: Vec<_> = (1..=1000).map(|number| format!("{number} ann: {number}")).collect();
@@ -239,6 +239,116 @@ fn history_is_read_in_pages() {
     let none = command(address, &["history", "gaming"]).run();
     assert_eq!(none.refusal(3), "Channel not found: The requested channel 'gaming' does not exist");
     server.stop();
+}
+
+#[test]
+fn all_history_is_read_page_by_page_and_searched() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    // Larger than two answers, in bytes and in messages.
+    let lines: String = (1..=2500).map(|number| format!("{number} {}\n", "Word ".repeat(40))).collect();
+    let sent = command(address, &["send"]).input(lines.as_bytes()).run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let history = |arguments: &[&str]| command(address, &[&["history", "general"], arguments].concat()).run();
+    let ids = |finished: &Finished| -> Vec<u64> {
+        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+        untimed(finished).iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+    };
+    let range = |first: u64, last: u64| (first..=last).collect::<Vec<_>>();
+    assert_eq!(ids(&history(&["--all"])), range(1, 2500));
+    assert_eq!(ids(&history(&["--all", "--after", "1200"])), range(1201, 2500));
+    assert_eq!(ids(&history(&["--all", "--before", "1301"])), range(1, 1300));
+    assert_eq!(ids(&history(&["--all", "--after", "2500"])), range(1, 0));
+    let ending_in_77 = (77..=2477).step_by(100).collect::<Vec<_>>();
+    assert_eq!(ids(&history(&["--contains", "77 wORD"])), ending_in_77);
+    assert_eq!(ids(&history(&["--contains", "99 word", "--before", "200"])), [99, 199]);
+    assert_eq!(ids(&history(&["--contains", "nothing of that kind"])), [0; 0]);
+    let json = history(&["--contains", "2499 ", "--json"]);
+    let message: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json.code, &message["id"]), (Some(0), &2499.into()), "{json:?}");
+
+    let both = history(&["--all", "--limit", "7"]);
+    assert_eq!(both.code, Some(2), "{both:?}");
+    for arguments in [&["--all"][..], &["--all", "--before", "1"], &["--contains", "x"]] {
+        let none = command(address, &[&["history", "gaming"], arguments].concat()).run();
+        assert_eq!(none.refusal(3), "Channel not found: The requested channel 'gaming' does not exist");
+    }
+    server.stop();
+}
+
+#[test]
+fn history_that_breaks_off_names_the_message_to_go_on_after() {
+    let server = Fake::listen();
+    let address = server.address();
+    let reading = Running::start(address, &["history", "g", "--all"]);
+    let page = |ids: &[u64]| {
+        let messages: Vec<_> = ids.iter().map(|id| stored("g", *id, "2023-11-02T15:04:32Z")).collect();
+        format!("OK\r\n{{\"channel_name\": \"g\", \"messages\": [{}]}}", messages.join(", "))
+    };
+    let mut client = server.accept();
+    client.expect("HISTORY\r\n{\"channel_name\": \"g\", \"limit\": 1}");
+    client.answer(&page(&[9]));
+    client.expect("\"after\": 0, \"limit\": 1000}");
+    client.answer(&page(&[1, 2]));
+    client.expect("\"after\": 2, \"limit\": 1000}");
+    // Retention was faster than the reader.
+    client.answer(&page(&[5, 6]));
+    client.expect("\"after\": 6, \"limit\": 1000}");
+    client.answer("SERVER_ERROR\r\n{\"error\": \"Database connection failed\", \"details\": \"x\"}");
+    let mut reading = reading;
+    assert_eq!(reading.wait().code(), Some(4));
+    assert_eq!(reading.out.wait(4).len(), 4);
+    for said in ["messages 3 to 4 are kept no more", "Database connection failed: x", "go on with --after 6"] {
+        reading.error.wait_with(said);
+    }
+}
+
+#[test]
+fn who_names_those_who_joined_by_join_and_by_chat() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let _bob = Running::start(address, &["join", "general", "--user", "bob"]);
+    let mut of_system = std::process::Command::new(chanwire_tests::process::binary());
+    of_system.args(["join", "general", "--server", &address.to_string()]).env("USER", "cleo");
+    let _cleo = Running::spawn(&mut of_system);
+    let _ann = Running::chat(address, "ann");
+    wait_for("their names", || {
+        let who = command(address, &["who", "general"]).run();
+        let mut lines: Vec<_> = who.stdout.lines().map(String::from).collect();
+        lines.sort();
+        check(lines == ["3 connections", "ann", "bob", "cleo"], who)
+    });
+    let invalid = command(address, &["join", "general", "--user", " "]).run();
+    assert!(invalid.refusal(2).contains("'username'"), "{invalid:?}");
+    server.stop();
+}
+
+#[test]
+fn join_ends_after_idle_time_and_without_a_connection_no_time_is_idle() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let sent = command(server.address(0), &["send"]).input(b"a\nb\n").run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let tail = command(server.address(0), &["join", "general", "--after", "0", "--until-idle", "1"]).run();
+    assert_eq!((tail.code, untimed(&tail)), (Some(0), vec!["1 ann: a".into(), "2 ann: b".into()]), "{tail:?}");
+    server.stop();
+
+    let server = Fake::listen();
+    let mut tail = Running::start(server.address(), &["join", "g", "--until-idle", "1"]);
+    let mut client = server.accept_greeting();
+    client.expect("JOIN\r\n");
+    client.answer(&joined(1, 0));
+    drop(client);
+    tail.error.wait_with("coming back after message 0");
+    let mut client = server.accept_greeting();
+    client.expect("JOIN\r\n");
+    // Longer than the idle time: a command that counts it has ended.
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    client.answer(&[joined(1, 1), push("g", 1)].concat());
+    tail.out.wait_with("1 bob: number 1");
+    assert_eq!(tail.wait().code(), Some(0));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chanwire_tests::process::{Launch, Server, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::{running::general, tmux::Tmux};
@@ -43,13 +43,60 @@ fn one_refresh_is_a_table_or_a_line_of_json_with_rates() {
     assert!(operator["requests_per_second"].as_f64().unwrap() > 0.0, "{operator}");
     assert_eq!((&refresh["totals"]["connections"], &refresh["totals"]["joined"]), (&rows.len().into(), &1.into()));
 
+    let expected = json!([{
+        "channel_name": "general", "last_id": 1, "joined": 1, "behind": 0, "stored_bytes": 2,
+        "messages_per_second": 0.0, "stored_bytes_per_second": 0.0,
+    }]);
+    assert_eq!((&refresh["channels"], &refresh["channel_totals"]["joined"]), (&expected, &1.into()), "{refresh}");
+
     let table = top(data.path(), &["--once", "--sort", "joined"]).run();
     let lines: Vec<&str> = table.stdout.lines().collect();
-    assert_eq!((table.code, lines.len()), (Some(0), 4), "{table:?}");
+    assert_eq!((table.code, lines.len()), (Some(0), 8), "{table:?}");
     assert!(lines[0].starts_with("2 connections, ") && lines[1].trim_start().starts_with("ID  PEER"), "{table:?}");
     let words: Vec<&str> = lines[2].split_whitespace().collect();
     assert_eq!(words[0], client["connection"].to_string());
     assert_eq!((words[1], words[8]), ("127.0.0.1", "1"), "{table:?}");
+    assert_eq!(
+        lines[4..],
+        [
+            "",
+            "1 channel, 0 msg/s, 0B/s in, 1 joined, 0 behind",
+            "CHANNEL  MSG/S  IN/S  JOINED  BEHIND  LAST ID  STORED",
+            "general      0     0       1       0        1       2",
+        ]
+    );
+    server.stop();
+}
+
+#[test]
+fn the_table_of_channels_has_the_rates_of_messages() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0).to_string();
+    let host = |name: &str, address: &str, server: &str| {
+        assert_eq!(Launch::new(["host", name, address, "--server", server]).run().code, Some(0));
+    };
+    host("games", &address, &address);
+    host("away", "192.0.2.7:22236", &address);
+    let mut reader = server.connect();
+    assert!(reader.ask("JOIN\r\n{\"channel_name\": \"games\"}").is_ok());
+    let tmux = Tmux::run(data.path(), &[], &["top", "--interval", "1", "--data-dir", data.path().to_str().unwrap()]);
+    tmux.shows(&["2 connections", "c channels"]);
+    tmux.keys(&["c", "j", "Home"]);
+    let screen = tmux.shows(&["2 channels, ", "CHANNEL", "LAST ID", "c connections", "\n> games", "\n  general"]);
+    assert!(!screen.contains("away"), "{screen}");
+    wait_for("the rate of a message", || {
+        let request = "MESSAGE\r\n{\"username\": \"bob\", \"message_content\": \"hi\", \"channel_name\": \"general\"}";
+        assert!(server.ask(request).starts_with("OK"));
+        let screen = tmux.screen();
+        let row = screen.lines().find(|line| line.starts_with("  general")).unwrap_or_default();
+        let rate = row.split_whitespace().nth(1).unwrap_or("0");
+        if matches!(rate, "0" | "-") { Err(screen) } else { Ok(()) }
+    });
+    tmux.keys(&["c"]);
+    tmux.shows(&["REQ/S", "d disconnect"]);
+    tmux.keys(&["q"]);
+    assert_eq!(tmux.exit_code(), 0);
     server.stop();
 }
 

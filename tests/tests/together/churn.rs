@@ -14,7 +14,7 @@ fn two_hundred_thousand_joins_and_leaves_leave_no_live_object() {
         for id in &readers {
             // A third of them read stored messages first.
             let from = if id % 3 == 0 { JoinFrom::Last(2) } else { JoinFrom::Last(0) };
-            world.send(*id, &Request::Join { channel_name: "here".parse().unwrap(), from });
+            world.send(*id, &Request::Join { channel_name: "here".parse().unwrap(), from, username: None });
         }
         assert_eq!((world.hub.joins(), world.hub.connections()), (1_000, 1_001));
         world.say(sender, &wave.to_string());

@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 
 fn join(from: JoinFrom) -> Request {
-    Request::Join { channel_name: "here".parse().unwrap(), from }
+    Request::Join { channel_name: "here".parse().unwrap(), from, username: None }
 }
 
 /// Returns a world with `count` stored messages of at least `length` bytes, and the connection that sent them.

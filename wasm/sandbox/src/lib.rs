@@ -34,13 +34,21 @@ impl Sandbox {
         #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] values: JsValue,
         wall: f64,
     ) -> Result<Self, JsError> {
-        let values: BTreeMap<String, String> = serde_wasm_bindgen::from_value(values)?;
-        let settings = Settings::read(&values, wall as i64);
-        let settings = settings.map_err(|problems| {
-            let words: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
-            JsError::new(&words.join("; "))
-        })?;
-        Ok(Self(sandbox::Sandbox::new(settings)))
+        Ok(Self(sandbox::Sandbox::new(read(values, wall)?)))
+    }
+
+    /// Replaces the settings of the running server, as typed by the user. The seed and the wall time stay, and open
+    /// connections keep their rate.
+    ///
+    /// # Errors
+    ///
+    /// Settings that [`settings_problems`] finds wrong.
+    pub fn reconfigure(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] values: JsValue,
+    ) -> Result<(), JsError> {
+        self.0.reconfigure(read(values, 0.)?);
+        Ok(())
     }
 
     /// Returns a sandbox in which the scenario of this name was played.
@@ -170,6 +178,14 @@ pub fn settings_problems(
 ) -> Result<JsValue, JsError> {
     let values: BTreeMap<String, String> = serde_wasm_bindgen::from_value(values)?;
     plain(&Settings::read(&values, 0).err().unwrap_or_default())
+}
+
+fn read(values: JsValue, wall: f64) -> Result<Settings, JsError> {
+    let values: BTreeMap<String, String> = serde_wasm_bindgen::from_value(values)?;
+    Settings::read(&values, wall as i64).map_err(|problems| {
+        let words: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
+        JsError::new(&words.join("; "))
+    })
 }
 
 fn plain(value: &impl Serialize) -> Result<JsValue, JsError> {

@@ -41,6 +41,8 @@ export interface SandboxState {
   messages: number;
   /** Connections whose clients do not read. */
   paused: number[];
+  /** Connections that are not read, until their rate allows the next request. */
+  throttled: number[];
 }
 
 export interface Scenario {

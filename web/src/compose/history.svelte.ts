@@ -3,7 +3,7 @@
 import { stored, store } from "../state/storage";
 import { formatEscapes, parseEscapes } from "../text/escapes";
 
-/** The values of the fault plan's fields. */
+/** The fields of the form for faults made on purpose, by name, as they were typed. */
 export type Typed = Readonly<Record<string, string>>;
 
 export interface Sent {
@@ -13,7 +13,7 @@ export interface Sent {
 }
 
 const KEY = "chanwire.compose";
-/** More than this is not found again in a menu. */
+/** The most entries that are kept: nobody finds one again in a longer menu. */
 const MOST = 40;
 /** The longest entry that is kept: the browser's storage is small. */
 const LONGEST = 8192;
@@ -33,13 +33,16 @@ function parseSent(value: unknown): Sent[] {
   return [{ text, faults: Object.fromEntries(typed) as Typed }];
 }
 
+/** An AUTH, or a member that has its secret. */
+const SECRET = /^\s*AUTH\b|"(password|token)"\s*:/m;
+
 export class History {
   entries: readonly Sent[] = $state.raw(parseHistory(stored(KEY)));
 
-  /** Adds a request; the same bytes with the same faults are kept once. */
+  /** Adds a request, unless it may have a password or a token; the same bytes with the same faults are kept once. */
   add(bytes: Uint8Array, faults: Typed): void {
     const text = formatEscapes(bytes);
-    if (text.length > LONGEST) return;
+    if (text.length > LONGEST || SECRET.test(new TextDecoder().decode(bytes))) return;
     const sent = {
       text,
       faults: Object.fromEntries(Object.entries(faults).filter(([, typed]) => typed !== "")),

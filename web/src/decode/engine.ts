@@ -342,10 +342,10 @@ export class Engine {
       case "import":
         return this.#import(ask as Questions["import"]["ask"]);
       case "export": {
-        const { format, scope, connection, direction, cursor } = ask as Questions["export"]["ask"];
+        const { format, scope, connection, direction, cursor, secrets } = ask as Questions["export"]["ask"];
         const row = typeof scope === "object" ? scope.number : undefined;
         const view = scope === "view";
-        const part = viewer.export(format, row, view, connection, direction, cursor);
+        const part = viewer.export(format, row, view, connection, direction, cursor, secrets ?? false);
         const { name, next } = part;
         const bytes = part.bytes() as Uint8Array<ArrayBuffer>;
         part.free();

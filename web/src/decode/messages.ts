@@ -14,8 +14,9 @@ export type Direction = "out" | "in";
 export const DIRECTIONS: readonly Direction[] = ["out", "in"];
 
 /**
- * A frame is right by its brackets; a fault is no frame; skipped bytes mean nothing. A note says that a connection
- * opened, ended or closed, and a gap that traffic is missing: neither has bytes.
+ * A "frame" begins and ends as one, though its contents may be wrong; a "fault" is bytes that are no frame; "skipped"
+ * bytes are passed over. A "note" says that a connection opened, ended or closed, and a "gap" that traffic is missing:
+ * neither has bytes.
  */
 export type RowKind = "frame" | "fault" | "skipped" | "note" | "gap";
 
@@ -33,7 +34,7 @@ export interface ListRow {
   readonly highlighted: boolean;
   /** Milliseconds since the capture's first event. */
   readonly time: number;
-  /** It is not known when it was, and its time is that of the row before it. */
+  /** False where its time is not known: `time` is then that of the row before it. Absent otherwise. */
   readonly timed?: false;
   /** Milliseconds since the row above it in the view; absent in its first row. */
   readonly delta: number | undefined;
@@ -46,7 +47,7 @@ export interface ListRow {
   readonly summary: string;
 }
 
-/** Positions count from the first byte of the frame; `end` is exclusive. */
+/** Positions count from the first byte of the frame, where its user says nothing else; `end` is exclusive. */
 export interface Range {
   readonly start: number;
   readonly end: number;
@@ -85,7 +86,7 @@ export interface Detail {
   readonly tokens: Float64Array;
 }
 
-/** A fault in a frame. `at` counts from the frame's first byte. */
+/** The fault of a row's bytes. `at` counts from the row's first byte. */
 export interface Fault {
   readonly error: string;
   readonly details: string;
@@ -104,7 +105,17 @@ export interface ReadPart extends Range {
   readonly ends: boolean;
 }
 
-/** One row with everything that is shown of it. */
+/** The reason for the end of a connection, in the words of the server's log. */
+export interface Ending {
+  readonly reason: string;
+  /** The limit that was reached, with its value in bytes, seconds or connections. */
+  readonly limit?: string;
+  readonly value?: number;
+  /** The address of the part of the protocol's page that explains it. */
+  readonly about: string;
+}
+
+/** One row of any kind, not only a frame, with everything that is shown of it. */
 export interface Frame {
   readonly row: ListRow;
   /** Position of the row's first byte in its direction's stream. */
@@ -114,6 +125,8 @@ export interface Frame {
   /** Absent in what is no frame. */
   readonly detail: Detail | undefined;
   readonly fault: Fault | undefined;
+  /** Only in the note that a connection is over. */
+  readonly ending?: Ending;
 }
 
 /** A frame that has begun and not ended. */
@@ -131,7 +144,7 @@ export interface Arriving {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** The server's verdict on one piece of raw bytes. */
+/** A server's verdict on one piece of raw bytes, as the decoder tells it: nothing is sent. */
 export interface Verdict {
   readonly kind: "frame" | "fault" | "skipped";
   readonly start: number;
@@ -161,6 +174,7 @@ export interface Completion {
   readonly hint: string;
 }
 
+/** The completions at the caret. Positions are of the text of the filter. */
 export interface Completions extends Range {
   readonly items: readonly Completion[];
 }
@@ -210,13 +224,14 @@ export interface StreamPiece {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** The form of a capture. */
+/** The format of a capture. */
 export interface CapturePreview {
   readonly format: "pcap" | "pcapng" | "jsonl" | "hex" | "raw";
   /** Whether it looks like the protocol, as far as can be told before it is read. */
   readonly recognised: boolean;
   /** Of bytes of one direction, which one they seem to be. */
   readonly direction?: Direction;
+  /** A description of the format, for the user. */
   readonly words: string;
   /** The first bytes that are in it, where it is no container of packets. */
   readonly bytes: readonly number[];
@@ -259,8 +274,8 @@ export interface Questions {
     answer: { readonly epoch: number; readonly position: number; readonly exact: boolean } | undefined;
   };
   /**
-   * The next row of the view in one direction, from a row that need not be in it. `text` finds by what a filter's
-   * `text contains` finds.
+   * The next row of the view in one direction, from a row that need not be in it. With `to: "text"`, `text` is looked
+   * for as by the filter `text contains …`.
    */
   step: {
     ask: {
@@ -288,24 +303,27 @@ export interface Questions {
       readonly connection?: number;
       readonly direction?: Direction;
       readonly cursor?: number;
+      /** Whether passwords and tokens are exported, too; they are masked otherwise. */
+      readonly secrets?: boolean;
     };
     answer: Export;
   };
-  /** The form that composes exactly these bytes, if there is one. */
+  /** The form of the composer, filled in, that makes exactly these bytes, if there is one. */
   fill: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: Filled | undefined };
-  /** The form of a capture, by its first bytes. */
+  /** The format of a capture, by its first bytes. */
   preview: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: CapturePreview };
   /** Reads a capture, in order: `begin`, its bytes in pieces, `end`. */
   import: {
     ask:
       | {
           readonly step: "begin";
+          /** Also connections that do not look like the protocol. */
           readonly everything: boolean;
           readonly direction?: Direction;
         }
       | { readonly step: "bytes"; readonly bytes: Uint8Array<ArrayBuffer> }
       | { readonly step: "end" };
-    /** The words are the end's; after an error there is nothing more to be read. */
+    /** `words` describes for the user what was read, in the answer to `end`. After an error nothing more is read. */
     answer: { readonly error?: string; readonly words?: string };
   };
   compose: {
@@ -313,7 +331,7 @@ export interface Questions {
     answer: Composed;
   };
   check: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: readonly Verdict[] };
-  /** The steps by which bytes are sent under a fault plan. */
+  /** The steps by which bytes are sent with faults made on purpose; `faults` has the fields of the form, by name. */
   plan: {
     ask: { readonly bytes: Uint8Array<ArrayBuffer>; readonly faults: Readonly<Record<string, string>> };
     answer: Planned;
@@ -356,7 +374,7 @@ export type Recorded =
       readonly bytes: number;
       /** Whole frames are missing, so many: the stream goes on at a frame's first byte. */
       readonly frames?: number;
-      /** The number of those frames that are requests that are answered, or answers: pairing goes on after them. */
+      /** How many of those frames are requests that get an answer, or answers, so that later ones are paired rightly. */
       readonly paired?: number;
       readonly text: string;
     }
@@ -380,8 +398,9 @@ export interface Status {
   /** Positions of the view's rows that are held: from `begin` to before `end`. Rows that are dropped leave at the front. */
   readonly begin: number;
   readonly end: number;
-  /** Numbers of the oldest row held, and of the row to come. */
+  /** Number of the oldest row held. */
   readonly first: number;
+  /** Number of the next row that will be captured. */
   readonly captured: number;
   /** Rows dropped since the last clear because memory was full. */
   readonly dropped: number;

@@ -1,6 +1,15 @@
 /** The fields of a frame as a tree, each with the bytes it stands for. */
 
-import type { Detail, Direction, Fault, FieldDetail, Frame, ListRow, Range } from "../decode/messages";
+import type {
+  Detail,
+  Direction,
+  Ending,
+  Fault,
+  FieldDetail,
+  Frame,
+  ListRow,
+  Range,
+} from "../decode/messages";
 import { elsewhere, type Reach } from "./elsewhere";
 import { count, plural, roundTrip, seconds } from "../text/format";
 
@@ -13,6 +22,8 @@ export interface TreeNode {
   readonly range?: Range;
   /** Number of another row to go to. */
   readonly goto?: number;
+  /** The address of a page about it. */
+  readonly href?: string;
   /** Its value is there to be copied. */
   readonly copy?: true;
   readonly children: readonly TreeNode[];
@@ -30,6 +41,7 @@ export function buildTree(frame: Frame, reach = NOWHERE): readonly TreeNode[] {
   const nodes: TreeNode[] = [summaryNode(frame)];
   const fault = faultNode(frame.fault, row.direction);
   if (fault) nodes.push(fault);
+  if (frame.ending) nodes.push(endingNode(frame.ending, row.bad));
   if (detail?.command)
     nodes.push(
       part(
@@ -99,6 +111,22 @@ function faultNode(fault: Fault | undefined, direction: Direction): TreeNode | u
     ...(fault.at !== undefined && { range: { start: fault.at, end: fault.at + 1 } }),
     children,
   };
+}
+
+function endingNode({ reason, limit, value, about }: Ending, bad: boolean): TreeNode {
+  const children: TreeNode[] = [];
+  if (limit !== undefined && value !== undefined) {
+    children.push({ id: "ending/limit", label: limit, value: count(value), tone: "number", children: [] });
+  }
+  children.push({
+    id: "ending/about",
+    label: "about",
+    value: "in the protocol's page",
+    tone: "plain",
+    href: about,
+    children: [],
+  });
+  return { id: "ending", label: "reason", value: reason, tone: bad ? "bad" : "literal", children };
 }
 
 function consequence(fault: Fault, direction: Direction): string {

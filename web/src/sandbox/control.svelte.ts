@@ -22,7 +22,7 @@ export class SandboxControl {
   now = $state(0);
   scenarios: readonly Scenario[] = $state.raw([]);
   settings: readonly Setting[] = $state.raw([]);
-  /** The values typed into the settings, in force from the next start. */
+  /** The values typed into the settings, in force once they are applied and from the next start. */
   typed: Readonly<Record<string, string>> = $state.raw({});
   problems: readonly Problem[] = $state.raw([]);
   /** Why something did not come about. */
@@ -105,6 +105,11 @@ export class SandboxControl {
   type(name: string, text: string): void {
     this.typed = { ...this.typed, [name]: text };
     this.source.control({ type: "judge", values: this.typed });
+  }
+
+  /** Gives the running server the typed settings. */
+  reconfigure(): void {
+    this.source.control({ type: "reconfigure", values: this.typed });
   }
 
   setStore(mode: StoreMode): void {

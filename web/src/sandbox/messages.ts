@@ -14,6 +14,8 @@ import type {
 /** A sandbox is made anew for each play and each change of settings: each has a number of its own. */
 export type ToSandbox =
   | { readonly type: "start"; readonly life: number; readonly values: Readonly<Record<string, string>> }
+  /** The running server gets other settings. */
+  | { readonly type: "reconfigure"; readonly values: Readonly<Record<string, string>> }
   | { readonly type: "play"; readonly life: number; readonly name: string; readonly seed: number }
   /** A client connects; `call` is the page's own number for it until it is told the connection's. */
   | { readonly type: "connect"; readonly call: number; readonly address: string }

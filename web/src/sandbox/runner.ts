@@ -97,6 +97,9 @@ export class SandboxRunner {
       case "store":
         sandbox.setStore(message.mode);
         break;
+      case "reconfigure":
+        sandbox.reconfigure({ ...message.values });
+        break;
       case "skip":
         this.#origin -= message.ms;
         break;

@@ -109,7 +109,9 @@ export class SandboxSource implements Source {
   }
 
   /** Controls that need no answer of their own. */
-  control(message: Extract<ToSandbox, { type: "reading" | "store" | "skip" | "judge" }>): void {
+  control(
+    message: Extract<ToSandbox, { type: "reading" | "store" | "skip" | "judge" | "reconfigure" }>,
+  ): void {
     this.#worker.postMessage(message);
   }
 

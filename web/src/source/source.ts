@@ -63,6 +63,7 @@ export type Accept = (target: Target, link: Link) => LinkEvents;
 /** Something a connection can be made to. */
 export interface Target {
   readonly id: string;
+  /** With `tls://` in front where it is reached by TLS. */
   readonly address: string;
   readonly channel?: string;
   /** The client that connects, where the source plays several. */

@@ -59,6 +59,9 @@ export function asCommandLine({ row, bytes }: Frame, address: string): string {
     } else format += String.fromCharCode(byte);
   }
   if (row.direction === "in") return `printf '${format}' | chanwire decode --direction responses`;
-  const [, host, port] = /^\[?([0-9A-Za-z.:-]+?)\]?:(\d+)$/.exec(address) ?? ["", "HOST", "PORT"];
-  return `printf '${format}' | nc -N ${host} ${port}`;
+  const found = /^(tls:\/\/)?(\[?([0-9A-Za-z.:-]+?)\]?):(\d+)$/.exec(address);
+  const [, tls, place, host, port] = found ?? ["", undefined, "HOST", "HOST", "PORT"];
+  const program =
+    tls === undefined ? `nc -N ${host} ${port}` : `openssl s_client -quiet -connect ${place}:${port}`;
+  return `printf '${format}' | ${program}`;
 }

@@ -35,8 +35,14 @@ export function addressOf(host: string, port: string): string {
 
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\]|\[::ffff:127(\.\d+){3}\]):\d+$/i;
 
-/** Returns a listed address as seen from here: one that another machine calls loopback is that machine. */
+const TLS = "tls://";
+
+/**
+ * Returns a listed address as seen from here: one that another machine calls loopback is that machine. A list says
+ * nothing of TLS, so what a server lists is reached as the server is.
+ */
 export function seenFrom(server: string, listed: string): string {
+  if (server.startsWith(TLS)) return TLS + seenFrom(server.slice(TLS.length), listed);
   if (!LOOPBACK.test(listed) || LOOPBACK.test(server)) return listed;
   const host = server.slice(0, server.lastIndexOf(":"));
   return `${host}${listed.slice(listed.lastIndexOf(":"))}`;

@@ -15,7 +15,12 @@ use super::{
     stream::{self, Partial, Piece, PieceKind, Stream},
     words::{SkipReason, Word},
 };
-use crate::{Direction, Fault, RowKind, statistics::Kind, summary};
+use crate::{
+    Direction, Fault, RowKind,
+    ending::{Ending, Evidences},
+    statistics::Kind,
+    summary,
+};
 
 /// The memory that a connection takes in the maps that it is in, about.
 const IN_MAPS: usize = 48;
@@ -28,6 +33,7 @@ pub(super) struct Connection {
     /// From which row on positions are counted from where, for each direction: a position is kept in 32 bits.
     bases: [Vec<(u64, u64)>; 2],
     last_row: u64,
+    evidences: Evidences,
 }
 
 /// The form in which more of a connection may come.
@@ -52,12 +58,27 @@ impl Connection {
     pub(super) fn new(label: &str, max_request: usize, max_answer: usize) -> Self {
         let live =
             Live { out: Stream::requests(max_request), r#in: Stream::answers(max_answer), pairing: Pairing::default() };
-        Self { label: label.into(), state: State::Live(Box::new(live)), bases: [Vec::new(), Vec::new()], last_row: 0 }
+        Self::in_state(label, State::Live(Box::new(live)))
     }
 
     /// Returns a connection whose rows are restored.
     pub(super) fn restored(label: &str) -> Self {
-        Self { label: label.into(), state: State::Restored, bases: [Vec::new(), Vec::new()], last_row: 0 }
+        Self::in_state(label, State::Restored)
+    }
+
+    fn in_state(label: &str, state: State) -> Self {
+        let (bases, evidences) = ([Vec::new(), Vec::new()], Evidences::default());
+        Self { label: label.into(), state, bases, last_row: 0, evidences }
+    }
+
+    /// Notes that the sender of a direction has ended its stream.
+    pub(super) fn ended(&mut self, direction: Direction) {
+        self.evidences.end(direction);
+    }
+
+    /// Returns the reason for its end, if its traffic shows one.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.evidences.ending()
     }
 
     pub(super) fn label(&self) -> &str {
@@ -183,8 +204,8 @@ impl Connection {
         let State::Live(live) = &mut self.state else { return None };
         let Live { out, r#in, pairing } = &mut **live;
         let [out_bases, in_bases] = &mut self.bases;
-        let last_row = &mut self.last_row;
-        Some(Recording { connection, out, r#in, out_bases, in_bases, pairing, store, last_row })
+        let (last_row, evidences) = (&mut self.last_row, &mut self.evidences);
+        Some(Recording { connection, out, r#in, out_bases, in_bases, pairing, store, last_row, evidences })
     }
 }
 
@@ -198,6 +219,7 @@ pub(super) struct Recording<'a> {
     pairing: &'a mut Pairing,
     store: &'a mut Store,
     last_row: &'a mut u64,
+    evidences: &'a mut Evidences,
 }
 
 impl Recording<'_> {
@@ -230,8 +252,8 @@ impl Recording<'_> {
             Direction::Out => (&mut *self.out, &mut *self.out_bases),
             Direction::In => (&mut *self.r#in, &mut *self.in_bases),
         };
-        let Self { connection, pairing, store, last_row, .. } = self;
-        (stream, Sink { connection: *connection, direction, time, bases, pairing, store, last_row })
+        let Self { connection, pairing, store, last_row, evidences, .. } = self;
+        (stream, Sink { connection: *connection, direction, time, bases, pairing, store, last_row, evidences })
     }
 }
 
@@ -244,6 +266,7 @@ struct Sink<'a> {
     pairing: &'a mut Pairing,
     store: &'a mut Store,
     last_row: &'a mut u64,
+    evidences: &'a mut Evidences,
 }
 
 /// The properties of a piece that are recorded without looking at its fields.
@@ -315,7 +338,8 @@ impl Sink<'_> {
     }
 
     /// Returns the verdict on a push or a notice.
-    fn unasked(&self, frame: &Frame<'_, Status>) -> Verdict<'static> {
+    fn unasked(&mut self, frame: &Frame<'_, Status>) -> Verdict<'static> {
+        self.evidences.frame(None);
         let (kind, wrong) = read_unasked(frame);
         let verdict = self.frame(Word::Status(frame.start_line), kind, wrong);
         Verdict { flags: verdict.flags.with_push(), ..verdict }
@@ -330,6 +354,7 @@ impl Sink<'_> {
             verdict.flags = verdict.flags.with_bad(true);
         }
         let error = read.ok().flatten();
+        self.evidences.frame(error.as_ref());
         if error.as_ref().is_some_and(|error| error.is_closing()) {
             return (verdict, error.map(|error| summary::of_error(&error)));
         }
@@ -351,12 +376,15 @@ impl Sink<'_> {
     }
 
     fn fault(&mut self, fault: wire::Fault) -> Verdict<'static> {
+        let shown = Fault::of_frame(&fault);
         match self.direction {
-            Direction::Out => self.ask(None, true),
+            Direction::Out => {
+                self.evidences.fault(shown.closes);
+                self.ask(None, true);
+            }
             Direction::In => self.pairing.stop(),
         }
         let error = fault.error();
-        let shown = Fault::of_frame(&fault);
         // Counted from the row's own first byte. Its decoder began perhaps later than its stream did.
         let at = fault.at.map(|at| at - fault.span.start);
         let extra = Extra::Fault { fault: Fault { at, ..shown }, head: fault.start_line };

@@ -10,7 +10,7 @@ use super::{
     reads::ReadMark,
     words::{SkipReason, Word},
 };
-use crate::{Direction, Fault, Listing, Row, RowKind, listing::plain_row, summary};
+use crate::{Direction, Ending, Fault, Listing, Row, RowKind, listing::plain_row, secret, summary};
 
 /// One row of a [`Capture`](crate::Capture).
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +125,22 @@ impl<'a> Entry<'a> {
         self.chunk.bytes(self.place)
     }
 
+    /// Returns its bytes with the passwords and tokens of AUTH masked. They are as many, and what is JSON stays JSON.
+    #[must_use]
+    pub fn masked_bytes(&self) -> Cow<'a, [u8]> {
+        let bytes = self.bytes();
+        match (self.kind(), self.direction(), self.word()) {
+            (RowKind::Frame, Direction::Out, Word::Command(Command::Auth)) => secret::mask_auth(bytes),
+            (RowKind::Frame, ..) => Cow::Borrowed(bytes),
+            _ => secret::mask_loosely(bytes),
+        }
+    }
+
+    /// Returns its bytes, masked unless they are wanted with their secrets.
+    pub(crate) fn bytes_for(&self, with_secrets: bool) -> Cow<'a, [u8]> {
+        if with_secrets { Cow::Borrowed(self.bytes()) } else { self.masked_bytes() }
+    }
+
     /// Returns whether a backslash is among its bytes: without one, nothing in them is escaped.
     pub(crate) const fn has_escapes(&self) -> bool {
         self.flags.has_escapes()
@@ -168,6 +184,12 @@ impl<'a> Entry<'a> {
     /// Returns whether it is the note that its connection is over, after which no row of it is expected.
     pub(crate) fn is_closed(&self) -> bool {
         self.kind() == RowKind::Note && self.head() == super::CLOSED
+    }
+
+    /// Returns the reason for the end of its connection, if it is the note that it is over and has one.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        if self.is_closed() { Ending::in_text(self.note()?) } else { None }
     }
 
     /// Returns the text of a note or a gap.
@@ -226,11 +248,17 @@ impl<'a> Entry<'a> {
         self.cells.start.into()
     }
 
-    /// Returns it with fields and summary. Positions count from its own first byte: see
+    /// Returns it with fields and summary; passwords and tokens are masked. Positions count from its own first byte: see
     /// [`Capture::describe`](crate::Capture::describe).
     #[must_use]
     pub fn describe(&self) -> Row {
-        self.row(true)
+        self.describe_for(false)
+    }
+
+    /// Returns it as [`describe`](Self::describe) does, with its secrets if they are wanted.
+    #[must_use]
+    pub fn describe_for(&self, with_secrets: bool) -> Row {
+        self.row_for(true, with_secrets)
     }
 
     /// Returns its summary in one line, safe to show.
@@ -243,9 +271,13 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn row(&self, with_fields: bool) -> Row {
+        self.row_for(with_fields, false)
+    }
+
+    fn row_for(&self, with_fields: bool, with_secrets: bool) -> Row {
         let row = match self.kind() {
             RowKind::Frame => {
-                let mut listing = Listing::new(self.direction(), Some(usize::MAX));
+                let mut listing = Listing::new(self.direction(), Some(usize::MAX)).with_secrets(with_secrets);
                 if !with_fields {
                     listing = listing.without_fields();
                 }

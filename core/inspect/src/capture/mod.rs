@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chanwire_core::Limits;
 
-use crate::{Direction, Row, Statistics, StatisticsRow, Time, Timeline, time::milliseconds};
+use crate::{Direction, Ending, Row, Statistics, StatisticsRow, Time, Timeline, time::milliseconds};
 pub use carried::Carried;
 pub(crate) use chunk::{Chunk, Escapes};
 pub(crate) use clock::FIRST_DATE;
@@ -178,6 +178,7 @@ impl Capture {
     pub fn end(&mut self, connection: u32, direction: Direction, time: impl Into<Time>) {
         let time = self.clock.at(time.into());
         self.record(connection, |mut recording| recording.end(direction, time));
+        self.change(connection, |state, _| state.ended(direction));
     }
 
     /// Ends one direction because its sender has shut down. A row says so, unless the other direction had ended before:
@@ -215,10 +216,15 @@ impl Capture {
         self.drop_closed();
     }
 
-    /// Adds a note about a connection, in words that are safe to show.
+    /// Adds a note about a connection, in words that are safe to show. To one that the connection is over, the
+    /// [`Ending`] is added that its traffic shows, unless the text has one.
     pub fn note(&mut self, connection: u32, time: impl Into<Time>, head: &str, text: &str, bad: bool) {
         let time = self.clock.at(time.into());
-        self.store.note(connection, time, head, text, bad);
+        let ending = self.connections.get(&connection).filter(|_| head == CLOSED && Ending::in_text(text).is_none());
+        match ending.and_then(Connection::ending) {
+            Some(ending) => self.store.note(connection, time, head, &format!("{text}: {ending}"), bad),
+            None => self.store.note(connection, time, head, text, bad),
+        };
         self.touch(connection);
         self.settle();
     }
@@ -345,11 +351,18 @@ impl Capture {
         base + entry.offset()
     }
 
-    /// Returns a row with its fields and summary, by the absolute positions in its stream.
+    /// Returns a row with its fields and summary, by the absolute positions in its stream; passwords and tokens are
+    /// masked.
     #[must_use]
     pub fn describe(&self, number: u64) -> Option<Row> {
+        self.describe_for(number, false)
+    }
+
+    /// Returns a row as [`describe`](Self::describe) does, with its secrets if they are wanted.
+    #[must_use]
+    pub fn describe_for(&self, number: u64, with_secrets: bool) -> Option<Row> {
         let entry = self.entry(number)?;
-        Some(entry.describe().moved(self.position(&entry)))
+        Some(entry.describe_for(with_secrets).moved(self.position(&entry)))
     }
 
     /// Returns the connection's label, if any row of it is held or it is open.

@@ -62,12 +62,12 @@ pub fn golden<'a>(requests: impl IntoIterator<Item = &'a [u8]>, answers: impl In
     file
 }
 
-/// Returns the file of a test for a connection of a capture.
+/// Returns the file of a test for a connection of a capture, with its passwords and tokens if they are wanted.
 ///
 /// # Errors
 ///
 /// Why there can be none.
-pub fn golden_of(capture: &Capture, connection: u32) -> Result<String, String> {
+pub fn golden_of(capture: &Capture, connection: u32, with_secrets: bool) -> Result<String, String> {
     let (mut requests, mut answers) = (Vec::new(), Vec::new());
     let (mut sizes, mut missing) = ([0_u64; 2], false);
     for entry in capture.entries(capture.first(), capture.end_number()) {
@@ -84,7 +84,7 @@ pub fn golden_of(capture: &Capture, connection: u32) -> Result<String, String> {
         };
         missing |= capture.position(&entry) != *size;
         *size += entry.length() as u64;
-        rows.push(entry.bytes());
+        rows.push(entry.bytes_for(with_secrets));
     }
     let size: u64 = sizes.iter().sum();
     if missing {
@@ -98,5 +98,5 @@ pub fn golden_of(capture: &Capture, connection: u32) -> Result<String, String> {
     if size > MAX_GOLDEN as u64 {
         return Err(format!("connection {connection} has {size} bytes, and a test at most {MAX_GOLDEN}"));
     }
-    Ok(golden(requests, answers))
+    Ok(golden(requests.iter().map(|row| &**row), answers.iter().map(|row| &**row)))
 }

@@ -40,6 +40,7 @@ pub struct PcapNg {
     out: Vec<u8>,
     /// Connections that are not over.
     connections: BTreeMap<u32, Connection>,
+    with_secrets: bool,
 }
 
 /// A connection that was opened.
@@ -255,6 +256,12 @@ impl PcapNg {
         }
     }
 
+    /// Writes the passwords and tokens of AUTH, which are masked otherwise in [rows](Self::row).
+    #[must_use]
+    pub fn with_secrets(self, with_secrets: bool) -> Self {
+        Self { with_secrets, ..self }
+    }
+
     /// Writes a row of a capture whose times count from `origin`, since 1970. Its fault and its mark become a comment,
     /// and missing traffic before it a gap.
     pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, origin: impl Into<Time>, is_marked: bool) {
@@ -278,8 +285,9 @@ impl PcapNg {
                     self.gap(connection, direction, position.saturating_sub(expected), &text);
                 }
                 let mut comment = comment(entry, is_marked);
+                let row = entry.bytes_for(self.with_secrets);
                 for read in entry.reads() {
-                    let bytes = entry.bytes().get(read.start..read.end).unwrap_or_default();
+                    let bytes = row.get(read.start..read.end).unwrap_or_default();
                     self.bytes(connection, direction, origin.plus(read.time), bytes, comment.take().as_deref());
                 }
             }
@@ -360,11 +368,13 @@ impl PcapNg {
     }
 }
 
-/// Returns the client and the server in a connection's label: `A to B`, or the server alone.
+/// Returns the client and the server in a connection's label: `A to B`, or the server alone, each with `tls://` in
+/// front where that side was encrypted.
 fn addresses(label: &str) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    let address = |side: &str| side.strip_prefix("tls://").unwrap_or(side).parse().ok();
     match label.split_once(" to ") {
-        Some((client, server)) => (client.parse().ok(), server.parse().ok()),
-        None => (None, label.parse().ok()),
+        Some((client, server)) => (address(client), address(server)),
+        None => (None, address(label)),
     }
 }
 
@@ -403,4 +413,20 @@ fn option(block: &mut Vec<u8>, code: u16, value: &[u8]) {
 /// Pads a block to a multiple of four bytes, at which everything in it starts.
 fn pad(block: &mut Vec<u8>) {
     block.resize(block.len().next_multiple_of(4), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encrypted_side_keeps_its_address_in_packets() {
+        let address = |text: &str| Some(text.parse::<SocketAddr>().unwrap());
+        let sides = (address("192.0.2.7:5"), address("[::1]:6"));
+        for label in ["192.0.2.7:5 to [::1]:6", "tls://192.0.2.7:5 to [::1]:6", "tls://192.0.2.7:5 to tls://[::1]:6"] {
+            assert_eq!(addresses(label), sides, "{label}");
+        }
+        assert_eq!(addresses("tls://[::1]:6"), (None, sides.1));
+        assert_eq!(addresses("tls://chat.example:1"), (None, None));
+    }
 }

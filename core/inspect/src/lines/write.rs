@@ -12,6 +12,7 @@ pub struct JsonLinesWriter {
     /// Connections that were opened in the output and not closed.
     named: BTreeSet<u32>,
     started: Option<String>,
+    with_secrets: bool,
 }
 
 impl JsonLinesWriter {
@@ -19,6 +20,12 @@ impl JsonLinesWriter {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Writes the passwords and tokens of AUTH, which are masked otherwise.
+    #[must_use]
+    pub fn with_secrets(self, with_secrets: bool) -> Self {
+        Self { with_secrets, ..self }
     }
 
     /// Sets the origin of the capture's times, since 1970, for connections written from now on.
@@ -33,7 +40,7 @@ impl JsonLinesWriter {
             let label = Cow::Borrowed(capture.label(connection).unwrap_or_default());
             append(&ConnectionLine { connection, label, started: self.started.as_deref().map(Cow::Borrowed) }, out);
         }
-        append(&row_line(capture, entry, marked), out);
+        append(&row_line(capture, entry, marked, self.with_secrets), out);
         if entry.is_closed() {
             self.drop_connection(connection);
         }
@@ -45,8 +52,17 @@ impl JsonLinesWriter {
     }
 }
 
-fn row_line<'a>(capture: &Capture, entry: &Entry<'a>, marked: bool) -> RowLine<'a> {
-    let text = std::str::from_utf8(entry.bytes()).ok();
+fn row_line<'a>(capture: &Capture, entry: &Entry<'a>, marked: bool, with_secrets: bool) -> RowLine<'a> {
+    let (text, base64) = match entry.bytes_for(with_secrets) {
+        Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => (Some(Cow::Borrowed(text)), None),
+            Err(_) => (None, Some(STANDARD.encode(bytes))),
+        },
+        Cow::Owned(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => (Some(Cow::Owned(text)), None),
+            Err(error) => (None, Some(STANDARD.encode(error.as_bytes()))),
+        },
+    };
     let has_bytes = entry.length() > 0;
     let (begins, ends, reads) = entry.read_marks();
     let described = entry.row(false);
@@ -58,8 +74,8 @@ fn row_line<'a>(capture: &Capture, entry: &Entry<'a>, marked: bool) -> RowLine<'
         time: entry.is_timed().then(|| entry.time()),
         position: capture.position(entry),
         head: entry.head().into(),
-        text: text.filter(|_| has_bytes).map(Cow::Borrowed),
-        base64: text.is_none().then(|| STANDARD.encode(entry.bytes()).into()),
+        text: text.filter(|_| has_bytes),
+        base64: base64.map(Into::into),
         says: entry.note().map(Cow::Borrowed),
         fault: described.fault,
         bad: entry.is_bad() && entry.kind() == RowKind::Note,

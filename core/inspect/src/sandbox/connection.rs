@@ -4,13 +4,13 @@ use std::{collections::VecDeque, time::Duration};
 
 use chanwire_core::{
     Time,
-    endpoint::{ConnectionAction, ConnectionId, Deadline, Endpoint as _, Server},
+    endpoint::{ConnectionAction, ConnectionId, Deadline, Endpoint as _, Reason, Server, Throttle},
     wire::ErrorResponse,
 };
 use fastrand::Rng;
 
 use super::{Happening, Settings, pipe::Pipe};
-use crate::{Direction, plan::Step};
+use crate::{Direction, Ending, plan::Step};
 
 /// The reasons for which a connection is over.
 const CLOSED: &str = "the server closed the connection";
@@ -48,6 +48,8 @@ pub(super) struct Connection {
     /// Whether the hub serves it: a connection over the limit is answered without it.
     pub(super) is_served: bool,
     server_next_read: Time,
+    /// The reason for the end of the server's end.
+    ending: Option<Ending>,
     /// There is nothing left of it.
     pub(super) is_over: bool,
 }
@@ -81,7 +83,8 @@ impl Surroundings<'_> {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnectionId, settings: &Settings) -> Self {
+    pub(super) fn new(id: ConnectionId, settings: &Settings, is_local: bool) -> Self {
+        let server = Server::new(id, settings.limits());
         Self {
             steps: VecDeque::new(),
             step_bytes: 0,
@@ -93,11 +96,27 @@ impl Connection {
             client_read_end: false,
             up: Pipe::new(settings.network),
             down: Pipe::new(settings.network),
-            server: Some(Box::new(Server::new(id, settings.limits()))),
+            server: Some(Box::new(if is_local { server.with_local_peer() } else { server })),
             is_served: true,
             server_next_read: Time::default(),
+            ending: None,
             is_over: false,
         }
+    }
+
+    /// Gives the server's end a rate.
+    pub(super) fn set_throttle(&mut self, throttle: Throttle) {
+        self.server = self.server.take().map(|server| Box::new(server.with_throttle(throttle)));
+    }
+
+    /// Has the client's LISTs answered by the hub.
+    pub(super) fn set_own_list(&mut self) {
+        self.server = self.server.take().map(|server| Box::new(server.with_own_list()));
+    }
+
+    /// Returns whether the client's requests wait for the rate.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.waits_for_rate().is_some())
     }
 
     pub(super) const fn reads(&self) -> bool {
@@ -113,9 +132,22 @@ impl Connection {
         self.server.as_deref_mut()
     }
 
-    /// Refuses the connection, because the server has no room for it.
-    pub(super) fn refuse(&mut self, now: Time, error: ErrorResponse) {
+    /// Refuses the connection, because the server serves so many others.
+    pub(super) fn refuse_busy(&mut self, now: Time, limit: usize) {
+        let details = format!("The server has reached its limit of {limit} connections");
+        let ending = Ending { reason: Reason::ServerBusy, limit: Some(("max_connections", limit as u64)) };
+        self.refuse(now, ending, ErrorResponse::server("Server busy", details));
+    }
+
+    /// Refuses the connection, because the server takes TLS alone.
+    pub(super) fn refuse_plain_text(&mut self, now: Time) {
+        let ending = Ending { reason: Reason::EncryptionRequired, limit: None };
+        self.refuse(now, ending, ErrorResponse::encryption_required());
+    }
+
+    fn refuse(&mut self, now: Time, ending: Ending, error: ErrorResponse) {
         self.is_served = false;
+        self.ending = Some(ending);
         if let Some(server) = self.server() {
             server.close(now, error);
         }
@@ -228,7 +260,10 @@ impl Connection {
                         self.end(around, CLOSED, false);
                     }
                 }
-                Step::Reset => self.end(around, CLIENT_RESET, false),
+                Step::Reset => {
+                    self.drop_server(true);
+                    self.end(around, CLIENT_RESET, false);
+                }
             }
             moved = true;
         }
@@ -284,7 +319,7 @@ impl Connection {
             }
             ConnectionAction::Close => {
                 self.down.finish(around.arrival());
-                self.server = None;
+                self.drop_server(false);
                 moved = true;
             }
             ConnectionAction::Reset => {
@@ -330,9 +365,18 @@ impl Connection {
     fn end(&mut self, around: &mut Surroundings, reason: &'static str, bad: bool) {
         self.is_over = true;
         self.steps.clear();
-        self.server = None;
+        self.drop_server(false);
         if !self.client_closed {
+            let reason = self.ending.map_or_else(|| reason.into(), |ending| format!("{reason}: {ending}"));
             around.happens(Happening::Closed { reason, bad });
+        }
+    }
+
+    /// Drops the server's end, and notes the reason. `is_lost`: its stream failed.
+    fn drop_server(&mut self, is_lost: bool) {
+        if let Some(server) = self.server.take() {
+            // A refusal is decided before.
+            self.ending.get_or_insert_with(|| server.ended(is_lost).into());
         }
     }
 }

@@ -20,6 +20,7 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 
+mod accounts;
 mod connection;
 mod pipe;
 mod scenario;
@@ -27,18 +28,19 @@ mod settings;
 mod store;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     mem,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     time::Duration,
 };
 
+pub use accounts::ACCOUNTS;
 use chanwire_core::{
     Time,
     endpoint::{Endpoint as _, Listing, ServerCommand, Timer, Traffic},
-    hub::{ConnectionId, DrainPlan, Effect, Hub, ListenerId, Moment, Peer, Snapshot},
-    wire::{Address, ErrorResponse, Timestamp},
+    hub::{ConnectionId, DrainPlan, Effect, Hub, ListenerId, Moment, Peer, Snapshot, VerificationId},
+    wire::{AccountName, Address, Timestamp},
 };
 use fastrand::Rng;
 pub use scenario::{Scenario, scenarios};
@@ -57,6 +59,9 @@ pub const ADDRESS: &str = "127.0.0.1:22236";
 /// The longest that the store takes for a job, in milliseconds.
 const STORE_DELAY: u64 = 4;
 
+/// The time that a verification takes: as long as hashing a password.
+const VERIFICATION: Duration = Duration::from_millis(65);
+
 /// The pace at which a server that stops closes its connections: few enough a second to be told apart.
 const DRAIN: DrainPlan = DrainPlan { rate: NonZeroU32::new(10).unwrap(), within: Duration::from_secs(5) };
 
@@ -74,6 +79,8 @@ pub struct Sandbox {
     published: Option<Listing>,
     listener: Option<ListenerId>,
     store: Store,
+    /// The results of verifications, with the times at which they are known.
+    verifications: VecDeque<(Time, VerificationId, Option<AccountName>)>,
     connections: BTreeMap<u32, Connection>,
     last: u32,
     /// Closed connections not yet reported to the hub, which takes no input while its effects are drained.
@@ -120,8 +127,8 @@ pub enum Happening {
     },
     /// The connection is over.
     Closed {
-        /// Why.
-        reason: &'static str,
+        /// The event, with the server's [`Ending`](crate::Ending) once it is decided.
+        reason: String,
         /// Whether that is a failure.
         bad: bool,
     },
@@ -157,6 +164,8 @@ pub struct State {
     pub messages: usize,
     /// The connections whose clients do not read.
     pub paused: Vec<u32>,
+    /// The connections that are not read, until their rate allows the next request.
+    pub throttled: Vec<u32>,
 }
 
 impl Sandbox {
@@ -165,6 +174,7 @@ impl Sandbox {
     pub fn new(settings: Settings) -> Self {
         let at = Moment { time: Time::default(), wall: Timestamp::from_unix(settings.wall) };
         let mut hub = Hub::new(settings.hub_limits(), Snapshot::default(), at);
+        hub.set_rights(settings.rights().into());
         let own: Option<Address> = ADDRESS.parse().ok();
         Self {
             rng: Rng::with_seed(settings.seed),
@@ -174,6 +184,7 @@ impl Sandbox {
             hub,
             published: None,
             store: Store::default(),
+            verifications: VecDeque::new(),
             connections: BTreeMap::new(),
             last: 0,
             closed: Vec::new(),
@@ -213,16 +224,22 @@ impl Sandbox {
             Peer::NoAddressRights => (format!("unix:{id}"), self.listener),
             Peer::Operator => (format!("operator:{id}"), None),
         };
-        let mut connection = Connection::new(hub_id(id), &self.settings);
+        let mut connection = Connection::new(hub_id(id), &self.settings, is_local(peer));
         let served = self.connections.values().filter(|other| other.is_open() && other.is_served).count();
         let most = self.settings.max_connections;
         if served >= most {
-            let details = format!("The server has reached its limit of {most} connections");
-            connection.refuse(self.now, ErrorResponse::server("Server busy", details));
+            connection.refuse_busy(self.now, most);
+        } else if self.settings.requires_tls {
+            connection.refuse_plain_text(self.now);
         } else {
             // The number is a new one, so the hub takes it.
             let known = self.hub.connect(hub_id(id), peer, listener, self.now);
             debug_assert_eq!(known, Ok(()));
+            if peer == Peer::Operator {
+                connection.set_own_list();
+            }
+            let throttle = self.settings.throttle().filter(|_| peer != Peer::Operator);
+            throttle.into_iter().for_each(|throttle| connection.set_throttle(throttle));
         }
         self.event(id, Happening::Opened { local, remote: ADDRESS });
         self.connections.insert(id, connection);
@@ -258,6 +275,15 @@ impl Sandbox {
         if let Some(connection) = self.connections.get_mut(&connection) {
             connection.set_reading(reading);
         }
+    }
+
+    /// Replaces the settings of the running server, as a reload does. Open connections keep their rate and their
+    /// network. The seed and the wall time stay.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        let Settings { seed, wall, .. } = self.settings;
+        self.settings = Settings { seed, wall, ..settings };
+        self.hub.reconfigure(self.settings.hub_limits(), &self.settings.limits().into());
+        self.hub.set_rights(self.settings.rights().into());
     }
 
     /// Sets the behaviour of the store.
@@ -310,8 +336,14 @@ impl Sandbox {
             waiting: self.store.waiting(),
             channels: self.store.channels(),
             messages: self.store.messages(),
-            paused: self.connections.iter().filter(|(_, other)| !other.reads()).map(|(id, _)| *id).collect(),
+            paused: self.those(|connection| !connection.reads()),
+            throttled: self.those(Connection::is_throttled),
         }
+    }
+
+    /// Returns the connections for which this is true.
+    fn those(&self, is_one: impl Fn(&Connection) -> bool) -> Vec<u32> {
+        self.connections.iter().filter(|(_, connection)| is_one(connection)).map(|(id, _)| *id).collect()
     }
 
     fn due(&self) -> Option<Due> {
@@ -333,13 +365,14 @@ impl Sandbox {
 
     fn next_time(&self) -> Option<Time> {
         let connections = self.connections.values().filter_map(Connection::next);
-        connections.chain(self.store.next_done()).chain(self.hub.poll_timeout()).min()
+        let verified = self.verifications.front().map(|(at, ..)| *at);
+        connections.chain(self.store.next_done()).chain(verified).chain(self.hub.poll_timeout()).min()
     }
 
     /// Does all that is due now.
     fn settle(&mut self) {
         loop {
-            let mut moved = self.advance_store();
+            let mut moved = self.advance_store() | self.advance_verifications();
             let ids: Vec<u32> = self.connections.keys().copied().collect();
             for id in ids {
                 moved |= self.with(id, |connection, around| connection.advance(around));
@@ -406,6 +439,16 @@ impl Sandbox {
         moved
     }
 
+    fn advance_verifications(&mut self) -> bool {
+        let mut moved = false;
+        while let Some((_, id, account)) = self.verifications.pop_front_if(|(at, ..)| *at <= self.now) {
+            moved = true;
+            let handled = self.hub.handle_verified(id, account);
+            debug_assert_eq!(handled, Ok(()));
+        }
+        moved
+    }
+
     /// Takes what the hub wants done.
     fn advance_hub(&mut self) -> bool {
         for id in mem::take(&mut self.closed) {
@@ -428,10 +471,14 @@ impl Sandbox {
                 let answer = page.answer(|id| self.measure(id));
                 self.send(connection, answer);
             }
-            Effect::Disconnected(_) => {}
+            Effect::Disconnected(_) | Effect::Acted(_) => {}
             Effect::Store(command) => {
                 let at = self.store_time();
                 self.store.store(at, command);
+            }
+            Effect::Verify(verification, _, credentials) => {
+                let at = self.now.after(VERIFICATION);
+                self.verifications.push_back((at, verification, accounts::verify(&credentials)));
             }
             Effect::Read(read, query) => {
                 let at = self.store_time();
@@ -472,6 +519,14 @@ impl Sandbox {
 
     fn event(&mut self, connection: u32, event: Happening) {
         self.events.push(Event { time: self.now(), connection, event });
+    }
+}
+
+/// Returns whether a client is on the server's machine.
+fn is_local(peer: Peer) -> bool {
+    match peer {
+        Peer::Address(from) => from.to_canonical().is_loopback(),
+        Peer::NoAddressRights | Peer::Operator => true,
     }
 }
 

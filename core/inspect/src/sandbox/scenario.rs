@@ -38,13 +38,15 @@ enum Act {
     End(u32),
     Reads(u32, bool),
     Store(StoreMode),
+    /// The server's settings change.
+    Set(&'static [(&'static str, &'static str)]),
     /// The server stops.
     Stop,
     /// Milliseconds pass.
     Skip(u64),
 }
 
-use Act::{Connect, ConnectWithoutRights, Drip, End, Often, Operator, Reads, Send, Skip, Stop, Store};
+use Act::{Connect, ConnectWithoutRights, Drip, End, Often, Operator, Reads, Send, Set, Skip, Stop, Store};
 
 /// Between two acts, in milliseconds.
 const PAUSE: u64 = 100;
@@ -65,12 +67,28 @@ const HOST_LEASE: &str = "HOST\r\n{\"channel_name\": \"general\", \"peer_server_
                           \"peer_server_port\": 22236, \"lease\": 10}";
 const HOST_NEWS: &str =
     "HOST\r\n{\"channel_name\": \"news\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 22236}";
+const HOST_GAMES: &str =
+    "HOST\r\n{\"channel_name\": \"games\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240}";
+const HOST_STAFF: &str =
+    "HOST\r\n{\"channel_name\": \"staff-lounge\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 22236}";
+const JOIN_STAFF: &str = "JOIN\r\n{\"channel_name\": \"staff-lounge\"}";
+const AUTH: &str = "AUTH\r\n{\"account\": \"ann\", \"password\": \"correct horse battery staple\"}";
+const AUTH_TOKEN: &str = "AUTH\r\n{\"token\": \"token-of-bob\"}";
+const AUTH_WRONG: &str = "AUTH\r\n{\"account\": \"ann\", \"password\": \"wrong\"}";
+const AUTH_NOBODY: &str = "AUTH\r\n{\"account\": \"nobody\", \"password\": \"wrong\"}";
+const AUTH_WRONG_TOKEN: &str = "AUTH\r\n{\"token\": \"wrong\"}";
+const WHO: &str = "WHO\r\n{\"channel_name\": \"general\"}";
 const UNHOST: &str = "UNHOST\r\n{\"channel_name\": \"general\"}";
 const JOIN: &str = "JOIN\r\n{\"channel_name\": \"general\"}";
 const JOIN_NEWS: &str = "JOIN\r\n{\"channel_name\": \"news\"}";
 const LEAVE: &str = "LEAVE\r\n{\"channel_name\": \"general\"}";
 const HISTORY: &str = "HISTORY\r\n{\"channel_name\": \"general\"}";
+const DELETE: &str = "DELETE\r\n{\"channel_name\": \"general\", \"id\": 1}";
 const HELLO: &str = "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\"}";
+const HELLO_WITH_ID: &str = "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\", \
+                             \"client_message_id\": \"5f0c2a7e9b3d4816a0e7c1d2f3b4a596\"}";
+const BYE_WITH_ID: &str = "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Goodbye, World!\", \
+                           \"client_message_id\": \"5f0c2a7e9b3d4816a0e7c1d2f3b4a596\"}";
 const HELLO_GENERAL: &str =
     "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\", \"channel_name\": \"general\"}";
 const HELLO_GAMING: &str =
@@ -186,6 +204,58 @@ const SCENARIOS: &[Scenario] = &[
         &[Operator, Send(1, "DISCONNECT\r\n{\"connection\": 7}")],
     ),
     error(
+        "Message id reused",
+        "A message is sent again under its id, and is stored once; then another one under the same id.",
+        &[],
+        &[
+            Connect(HOME),
+            Send(1, HOST),
+            Send(1, HELLO_WITH_ID),
+            Send(1, HELLO_WITH_ID),
+            Send(1, BYE_WITH_ID),
+            Send(1, HISTORY),
+        ],
+    ),
+    error(
+        "Authentication failed",
+        "A wrong password, an account that there is not, and a wrong token: one answer for all.",
+        &[],
+        &[Connect(HOME), Send(1, AUTH_WRONG), Send(1, AUTH_NOBODY), Send(1, AUTH_WRONG_TOKEN), Send(1, AUTH)],
+    ),
+    error(
+        "Already authenticated",
+        "A connection is the account's until it ends.",
+        &[],
+        &[Connect(HOME), Send(1, AUTH), Send(1, AUTH_TOKEN)],
+    ),
+    error(
+        "Too many attempts",
+        "Six wrong passwords, of which the last is not looked at; after 10 seconds the right one is.",
+        &[],
+        &[Connect(STRANGER), Send(1, ASK_NOTICES), Often(1, 6, AUTH_WRONG), Skip(10_000), Send(1, AUTH)],
+    ),
+    error(
+        "Encryption required",
+        "A client sends plain text where only TLS is accepted.",
+        &[("requires_tls", "1")],
+        &[Connect(HOME), Send(1, "LIST\r\n")],
+    ),
+    error(
+        "Message not found",
+        "The host deletes a message, again, and then one that there is not.",
+        &[],
+        &[
+            Connect(HOME),
+            Send(1, HOST),
+            Send(1, JOIN),
+            Send(1, HELLO),
+            Send(1, DELETE),
+            Send(1, DELETE),
+            Send(1, "DELETE\r\n{\"channel_name\": \"general\", \"id\": 7}"),
+            Send(1, HISTORY),
+        ],
+    ),
+    error(
         "Database connection failed",
         "The store fails, and comes back: what failed was not stored.",
         &[],
@@ -233,6 +303,23 @@ const SCENARIOS: &[Scenario] = &[
         ],
     ),
     error(
+        "Access revoked",
+        "A channel is joined, and then hidden from guests. One reader asked for notices and is told; the other is not told.",
+        &[],
+        &[
+            Connect(HOME),
+            Connect(FRIEND),
+            Send(1, HOST_STAFF),
+            Send(1, ASK_NOTICES),
+            Send(1, JOIN_STAFF),
+            Send(2, JOIN_STAFF),
+            Set(&[("hides_staff", "1")]),
+            Connect(STRANGER),
+            Send(3, JOIN_STAFF),
+            Send(3, "LIST\r\n"),
+        ],
+    ),
+    error(
         "Server busy",
         "A second connection where one is served.",
         &[("max_connections", "1")],
@@ -248,6 +335,37 @@ const SCENARIOS: &[Scenario] = &[
         "Asking first",
         "A client asks what the server can do, and its limits, before its first request; then wrongly.",
         &[Connect(FRIEND), Send(1, "HELLO\r\n{\"notices\": true}LIST\r\n"), Send(1, "HELLO\r\n{\"notices\": \"yes\"}")],
+    ),
+    play(
+        "Who is here",
+        "Two join under a name. One asks who is there, and a notice tells it when the other leaves.",
+        &[
+            Connect(HOME),
+            Connect(FRIEND),
+            Send(1, HOST),
+            Send(1, ASK_NOTICES),
+            Send(1, "JOIN\r\n{\"channel_name\": \"general\", \"username\": \"ann\"}"),
+            Send(2, "JOIN\r\n{\"channel_name\": \"general\", \"username\": \"bob\"}"),
+            Send(1, WHO),
+            Skip(2000),
+            Send(2, LEAVE),
+            Skip(2000),
+            Send(1, WHO),
+        ],
+    ),
+    play(
+        "A list in pages",
+        "Three channels, two on a page; then those whose names contain a text, in any case.",
+        &[
+            Connect(HOME),
+            Send(1, HOST),
+            Send(1, HOST_NEWS),
+            Send(1, HOST_GAMES),
+            Send(1, HELLO_GENERAL),
+            Send(1, "CHANNELS\r\n{\"limit\": 2}"),
+            Send(1, "CHANNELS\r\n{\"after\": 2, \"limit\": 2}"),
+            Send(1, "CHANNELS\r\n{\"contains\": \"NEW\"}"),
+        ],
     ),
     play(
         "Pipelining",
@@ -287,6 +405,18 @@ const SCENARIOS: &[Scenario] = &[
         "A commit of unknown outcome",
         "SERVER_ERROR means not known to be stored: here it was.",
         &[Connect(HOME), Send(1, HOST), Store(StoreMode::FailsOnceButKeeps), Send(1, HELLO), Send(1, HISTORY)],
+    ),
+    play(
+        "Sending again",
+        "The same commit of unknown outcome, and a message with an id: sent again, it has its answer and is stored once.",
+        &[
+            Connect(HOME),
+            Send(1, HOST),
+            Store(StoreMode::FailsOnceButKeeps),
+            Send(1, HELLO_WITH_ID),
+            Send(1, HELLO_WITH_ID),
+            Send(1, HISTORY),
+        ],
     ),
     play(
         "Coming back",
@@ -381,6 +511,10 @@ impl Sandbox {
             }
             Reads(client, reads) => self.set_reading(client, reads),
             Store(mode) => self.set_store(mode),
+            Set(changed) => {
+                let typed = changed.iter().map(|(name, value)| (String::from(*name), String::from(*value))).collect();
+                self.reconfigure(Settings::read(&typed, 0).unwrap_or_default());
+            }
             Stop => self.stop(),
             Skip(ms) => self.run(self.now() + ms),
         }

@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-use chanwire_core::{Limits, hub::HubLimits};
+use chanwire_core::{
+    Limits, Rate,
+    endpoint::Throttle,
+    hub::HubLimits,
+    rights::{Rights, Rule, Subject},
+};
 use serde::Serialize;
 
 use crate::{Problem, typed::Form};
@@ -30,6 +35,16 @@ pub struct Settings {
     pub max_joins: usize,
     /// The most connections that are served.
     pub max_connections: usize,
+    /// The units of requests that come back to a connection each second; 0 for no rate.
+    pub units: u32,
+    /// The most units that a connection can use at once.
+    pub burst: u32,
+    /// Whether channels whose names begin with `staff-` are hidden from guests.
+    pub hides_staff: bool,
+    /// Whether only TLS is accepted, which the clients of a sandbox do not speak.
+    pub requires_tls: bool,
+    /// Whether AUTH may come over plain text from another machine.
+    pub plaintext_auth: bool,
     /// The most bytes that the network holds in each direction of a connection.
     pub network: usize,
 }
@@ -52,7 +67,7 @@ pub struct Setting {
 /// More connections than this cannot be open.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 
-const SETTINGS: [(Setting, Put); 10] = [
+const SETTINGS: [(Setting, Put); 15] = [
     setting("seed", "seed of delays and of where reads are cut", 0..=u32::MAX as u64, 1, |settings, to| {
         settings.seed = to;
     }),
@@ -78,6 +93,27 @@ const SETTINGS: [(Setting, Put); 10] = [
     setting("max_connections", "connections that are served", 0..=MAX_CONNECTIONS as u64, 64, |settings, to| {
         settings.max_connections = size(to);
     }),
+    setting(
+        "units",
+        "units of requests a second on a connection, or 0 for no rate",
+        0..=1_000_000,
+        0,
+        |settings, to| {
+            settings.units = number(to);
+        },
+    ),
+    setting("burst", "units that a connection may use at once", 1..=1_000_000, 500, |settings, to| {
+        settings.burst = number(to);
+    }),
+    setting("hides_staff", "channels 'staff-…' hidden from guests: 1, or shown: 0", 0..=1, 0, |settings, to| {
+        settings.hides_staff = to == 1;
+    }),
+    setting("requires_tls", "only TLS is accepted: 1, or plain text: 0", 0..=1, 0, |settings, to| {
+        settings.requires_tls = to == 1;
+    }),
+    setting("plaintext_auth", "AUTH over plain text is accepted: 1, or refused: 0", 0..=1, 1, |settings, to| {
+        settings.plaintext_auth = to == 1;
+    }),
     setting("network", "bytes that the network holds in each direction", 1..=1 << 20, 65_536, |settings, to| {
         settings.network = size(to);
     }),
@@ -93,6 +129,10 @@ const fn setting(
     put: Put,
 ) -> (Setting, Put) {
     (Setting { name, about, least: *range.start(), most: *range.end(), default }, put)
+}
+
+fn number(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn size(number: u64) -> usize {
@@ -113,6 +153,11 @@ impl Default for Settings {
             max_channels: 0,
             max_joins: 0,
             max_connections: 0,
+            units: 0,
+            burst: 0,
+            hides_staff: false,
+            requires_tls: false,
+            plaintext_auth: false,
             network: 0,
         };
         for (setting, put) in SETTINGS {
@@ -151,7 +196,27 @@ impl Settings {
         limits.max_pushed = self.max_pushed;
         limits.frame_timeout = Duration::from_secs(self.frame_timeout);
         limits.write_timeout = Duration::from_secs(self.write_timeout);
+        limits.accounts = true;
+        limits.plaintext_auth = self.plaintext_auth;
+        limits.retry_window = Some(self.hub_limits().retry_window);
         limits
+    }
+
+    /// Returns the throttle of a new client, unless there is no rate.
+    pub(super) fn throttle(&self) -> Option<Throttle> {
+        Rate::new(self.units, self.burst).map(Throttle::without_address)
+    }
+
+    /// Returns the rights of clients. Only the operator and accounts see what is hidden.
+    pub(super) fn rights(&self) -> Rights {
+        let mut rights = Rights::default();
+        if self.hides_staff
+            && let Ok(channels) = "staff-*".parse()
+        {
+            let accounts = || vec![Subject::Accounts];
+            rights.rules.push(Rule { channels, read: accounts(), write: accounts(), host: accounts() });
+        }
+        rights
     }
 
     pub(super) fn hub_limits(&self) -> HubLimits {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use chanwire_core::{
     Time,
     hub::{
-        ChannelLog, ChannelRecord, Page, Query, ReadId, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write,
+        ChannelLog, ChannelRecord, MAX_COMMIT, Page, Query, ReadId, ReleasedChannel, SendRecord, Snapshot,
+        StoreCommand, StoreOutcome, Write,
     },
-    wire::{ChannelName, HistoryRange, StoredMessage, Timestamp},
+    wire::{AccountName, ChannelName, HistoryRange, StoredMessage, Timestamp},
 };
 use serde::Serialize;
 
@@ -56,6 +57,8 @@ pub(super) struct Store {
     channels: BTreeMap<ChannelName, ChannelRecord>,
     released: BTreeMap<ChannelName, ReleasedChannel>,
     logs: BTreeMap<ChannelName, Log>,
+    /// The keys of the last [`MAX_COMMIT`] messages that had one: all that the hub asks for, for it never starts again.
+    sends: VecDeque<SendRecord>,
     jobs: VecDeque<(Time, Job)>,
 }
 
@@ -81,6 +84,8 @@ struct Log {
     bytes: usize,
     last_id: u64,
     last_timestamp: Timestamp,
+    /// The account that the name belongs to.
+    account: Option<AccountName>,
 }
 
 impl Store {
@@ -166,6 +171,11 @@ impl Store {
                 let name = &record.channel.channel_name;
                 self.released.remove(name);
                 self.channels.insert(name.clone(), record.clone());
+                match self.logs.get_mut(name) {
+                    Some(log) => log.account.clone_from(&record.account),
+                    None if record.account.is_none() => {}
+                    None => self.logs.entry(name.clone()).or_default().account.clone_from(&record.account),
+                }
                 None
             }
             Write::RemoveChannel(name) => {
@@ -181,12 +191,26 @@ impl Store {
             }
             Write::DropName(name) => {
                 self.logs.remove(name);
+                self.sends.retain(|send| send.channel_name != *name);
                 None
             }
-            Write::Append(message) => {
+            Write::Append { message, send_key } => {
+                self.sends.extend(send_key.clone().map(|key| SendRecord::new(message, key)));
+                if self.sends.len() > MAX_COMMIT {
+                    self.sends.pop_front();
+                }
                 let name = &message.channel_name;
                 let log = self.logs.entry(name.clone()).or_default();
                 log.append(message.clone());
+                log.trim().then(|| Done::Trimmed(name.clone(), log.first_id()))
+            }
+            Write::Delete { tombstone, record } => {
+                let name = &tombstone.channel_name;
+                let is_its = |send: &&mut SendRecord| send.channel_name == *name && send.id == tombstone.id;
+                self.sends.iter_mut().filter(is_its).for_each(|send| send.key.digest = 0);
+                let log = self.logs.entry(name.clone()).or_default();
+                log.delete(tombstone);
+                log.append(record.clone());
                 log.trim().then(|| Done::Trimmed(name.clone(), log.first_id()))
             }
         }
@@ -203,11 +227,13 @@ impl Store {
                 last_timestamp: log.last_timestamp,
                 // The sandbox lives for less than it takes to forget a name.
                 since: Timestamp::default(),
+                account: log.account.clone(),
             })
         };
         let channels = names.iter().filter_map(|name| self.channels.get(name)).cloned().collect();
         let released = names.iter().filter_map(|name| self.released.get(name)).cloned().collect();
-        Snapshot { channels, released, logs: names.iter().filter_map(log).collect(), damaged: Vec::new() }
+        let sends = self.sends.iter().filter(|send| names.contains(&send.channel_name)).cloned().collect();
+        Snapshot { channels, released, logs: names.iter().filter_map(log).collect(), sends, damaged: Vec::new() }
     }
 
     fn find(&self, query: &Query) -> Vec<StoredMessage> {
@@ -239,6 +265,14 @@ impl Log {
         (self.last_id, self.last_timestamp) = (message.id, message.timestamp);
         self.bytes += size(&message);
         self.messages.push_back(message);
+    }
+
+    /// Replaces a message by what is left of it, if it is kept.
+    fn delete(&mut self, tombstone: &StoredMessage) {
+        if let Some(message) = self.messages.iter_mut().find(|message| message.id == tombstone.id) {
+            self.bytes = self.bytes - size(message) + size(tombstone);
+            *message = tombstone.clone();
+        }
     }
 
     /// Drops the oldest messages above the bound, and says whether there were any.
@@ -274,13 +308,7 @@ mod tests {
         let append = |id, content: &str| {
             let (username, message_content) = ("a".parse().unwrap(), content.into());
             let timestamp = Timestamp::default();
-            Write::Append(StoredMessage {
-                channel_name: "general".parse().unwrap(),
-                id,
-                username,
-                message_content,
-                timestamp,
-            })
+            Write::from(StoredMessage::new("general".parse().unwrap(), id, username, message_content, timestamp))
         };
         let all = (1..=MAX_MESSAGES as u64 + 50).map(|id| append(id, "x")).collect();
         store.store(Time::default(), StoreCommand::Commit(Arc::new(all)));
@@ -300,14 +328,10 @@ mod tests {
     #[test]
     fn a_page_is_what_was_asked_for() {
         let mut store = Store::default();
-        let message = |id| StoredMessage {
-            channel_name: "general".parse().unwrap(),
-            id,
-            username: "a".parse().unwrap(),
-            message_content: "b".into(),
-            timestamp: Timestamp::default(),
+        let message = |id| {
+            StoredMessage::new("general".parse().unwrap(), id, "a".parse().unwrap(), "b".into(), Timestamp::default())
         };
-        store.carry_out(&StoreCommand::Commit(Arc::new((1..=9).map(|id| Write::Append(message(id))).collect())));
+        store.carry_out(&StoreCommand::Commit(Arc::new((1..=9).map(|id| Write::from(message(id))).collect())));
         let ids = |range, limit, max_bytes| {
             let query =
                 Query { channel_name: "general".parse().unwrap(), range, limit, max_bytes, purpose: Purpose::Replay };

@@ -44,6 +44,8 @@ pub struct ExportRequest {
     pub connection: Option<u32>,
     /// Only rows of this direction. Bytes are of one: without it, that of the first row.
     pub direction: Option<Direction>,
+    /// Whether the passwords and tokens of AUTH are written, which are masked otherwise.
+    pub with_secrets: bool,
 }
 
 /// A part of a file.
@@ -98,7 +100,7 @@ impl Viewer {
         let name = running.name();
         if request.format == ExportFormat::Test {
             let connection = running.request.connection.unwrap_or_default();
-            let bytes = golden_of(&self.capture, connection)?.into_bytes();
+            let bytes = golden_of(&self.capture, connection, request.with_secrets)?.into_bytes();
             return Ok(ExportPart { name, bytes, next: None });
         }
         let mut bytes = Vec::new();
@@ -121,7 +123,7 @@ impl Viewer {
                         packets.row(&self.capture, &entry, running.origin, marked);
                         bytes.append(&mut packets.take());
                     }
-                    Writer::Bytes => bytes.extend_from_slice(entry.bytes()),
+                    Writer::Bytes => bytes.extend_from_slice(&entry.bytes_for(request.with_secrets)),
                 }
             }
         }
@@ -159,11 +161,11 @@ impl Viewer {
         let origin = self.capture.origin().unwrap_or_default();
         let writer = match request.format {
             ExportFormat::JsonL => {
-                let mut lines = JsonLinesWriter::new();
+                let mut lines = JsonLinesWriter::new().with_secrets(request.with_secrets);
                 lines.set_origin(origin);
                 Writer::Lines(lines)
             }
-            ExportFormat::PcapNg => Writer::Packets(Box::new(PcapNg::new())),
+            ExportFormat::PcapNg => Writer::Packets(Box::new(PcapNg::new().with_secrets(request.with_secrets))),
             ExportFormat::Bin | ExportFormat::Test => Writer::Bytes,
         };
         Ok(Running { request, next: first, end, origin, writer })

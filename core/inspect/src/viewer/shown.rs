@@ -1,9 +1,11 @@
 //! Rows and status for the page, which reads their serialized form.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::{Detail, Viewer, detail};
-use crate::{Direction, Entry, Fault, ReadPart, RowKind};
+use crate::{Direction, Ending, Entry, Fault, ReadPart, RowKind, ShownEnding, secret};
 
 /// One row of the list.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,6 +68,9 @@ pub struct ShownFrame {
     /// The fault, by the row's own positions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// The reason for the end of its connection, if it is the note of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<ShownEnding>,
 }
 
 /// The part of a read that lies in a row.
@@ -89,7 +94,7 @@ pub struct StreamPiece<'a> {
     /// As it stands in the list.
     pub row: ListRow,
     /// Its bytes.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
 }
 
 /// A frame that is still arriving.
@@ -177,7 +182,7 @@ impl Viewer {
             end: frame.span.end,
             head: frame.head,
             state: frame.state,
-            bytes: frame.bytes.get(..FIRST_BYTES).unwrap_or(frame.bytes).to_vec(),
+            bytes: secret::mask_loosely(frame.bytes.get(..FIRST_BYTES).unwrap_or(frame.bytes)).into_owned(),
         });
         Status {
             epoch: view.epoch(),
@@ -253,7 +258,7 @@ impl Viewer {
         self.list_row(entry, position.checked_sub(1).and_then(|above| self.view.number_at(above)))
     }
 
-    /// Returns a row with its parts; ask the capture for its bytes.
+    /// Returns a row with its parts; ask its entry for the bytes.
     #[must_use]
     pub fn frame(&self, number: u64) -> Option<ShownFrame> {
         let entry = self.capture.entry(number)?;
@@ -265,6 +270,7 @@ impl Viewer {
             reads: entry.reads().into_iter().map(region).collect(),
             detail: detail(&described),
             fault: described.fault,
+            ending: entry.ending().map(Ending::shown),
         })
     }
 
@@ -280,6 +286,6 @@ impl Viewer {
         pieces.push(entry);
         let later = self.capture.entries(number + 1, self.capture.end_number());
         pieces.extend(later.filter(of_connection).take(after));
-        pieces.iter().map(|entry| StreamPiece { row: self.numbered(entry), bytes: entry.bytes() }).collect()
+        pieces.iter().map(|entry| StreamPiece { row: self.numbered(entry), bytes: entry.masked_bytes() }).collect()
     }
 }

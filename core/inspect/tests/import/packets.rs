@@ -355,7 +355,8 @@ fn reasons_of_closes_survive_also_when_both_ends_have_one() {
     capture.note(1, 7.0, "closed", "the server is restarting", false);
     let rows = shown(&round_trip(&capture).0);
     let ends: Vec<&str> = rows.iter().filter(|row| row.contains("closed")).map(String::as_str).collect();
-    assert_eq!(ends, ["5.0 half-closed the client shut down its sending half", "7.0 closed the server is restarting"]);
+    let closed = "7.0 closed the server is restarting: client_closed";
+    assert_eq!(ends, ["5.0 half-closed the client shut down its sending half", closed]);
 }
 
 #[test]

@@ -5,6 +5,8 @@ pub(super) enum UserInput {
     Line(String),
     /// Lines that were pasted together.
     Paste(String),
+    /// The request to complete the text before the cursor.
+    Complete(String),
     /// Delayed output was drawn; the user did nothing.
     Drawn,
     /// A line or paste that cannot be used, with the reason.

@@ -1,5 +1,6 @@
 //! `chanwire chat`: talk on a channel.
 
+mod completion;
 mod input;
 mod link;
 mod outbox;
@@ -12,6 +13,7 @@ use std::{
     collections::BTreeMap,
     env,
     io::{self, IsTerminal as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -28,13 +30,18 @@ use tokio::{
     time::sleep_until,
 };
 
-use super::{Failure, Outcome, link::runtime, user::User};
-use crate::{clock::Clock, server_address::ServerAddress};
+use super::{Failure, Outcome, link::runtime, sign_in::SignInOptions, trust::TrustOptions, user::User};
+use crate::{
+    client::{Connector, random_id},
+    clock::BootClock,
+    server_address::ServerAddress,
+    tls::{KnownServers, Pin},
+};
 use input::UserInput;
 use link::{Events, LinkEvent};
 use paint::Painter;
 use screen::Screen;
-use session::{Link, Output, Session, Shown, Verdict};
+use session::{Link, Options, Output, Session, Shown, Verdict};
 
 /// Time for which the screen may be behind before messages are skipped.
 const WAIT_LIMIT: Duration = Duration::from_secs(2);
@@ -44,8 +51,15 @@ const WAIT_LIMIT: Duration = Duration::from_secs(2);
 /// Shows the last messages and new ones as they come, and sends the lines that are typed.
 ///
 /// Asks the server where the channel is hosted and joins it there. When the connection is lost, it connects again,
-/// misses no message, and sends again the lines that certainly did not arrive; it asks about those that may have. If
-/// messages come faster than the terminal shows them, it skips some and shows how many. `/help` shows the commands.
+/// misses no message, and sends again the lines that were not answered: each has an id, under which the server stores it
+/// once. An older server knows no ids, and another host does not know those of the host before: of a line that was not
+/// answered, it is said then that it may be stored, and it is not sent again. If the server fails to store a line, that
+/// line is sent again before further ones; those on their way meanwhile may be stored before it. If messages come faster than the terminal shows them, it skips some and shows how many. `/help` shows the
+/// commands.
+///
+/// A `tls://` server for whose certificate no authority vouches is trusted by its key, if the user says so at a
+/// terminal: the key is then kept in `known_servers` in the configuration directory ($XDG_CONFIG_HOME/chanwire or
+/// ~/.config/chanwire), for all commands, and the server is refused if it comes with another one.
 ///
 /// Times are shown in the local time zone (`TZ`), names in colours on a terminal (not with `NO_COLOR`). Where standard
 /// input is no terminal, each of its lines is sent, its end ends the chat once all are answered, messages go to
@@ -55,23 +69,46 @@ pub(super) struct Chat {
     /// The channel's name
     channel: String,
 
-    /// The server that lists the channel (HOST:PORT)
+    /// The server that lists the channel (HOST:PORT, tls://HOST:PORT or unix:/PATH)
     #[arg(long, value_name = "ADDR", env = "CHANWIRE_SERVER", default_value = "127.0.0.1:22236")]
     server: ServerAddress,
 
     #[command(flatten)]
+    trust: TrustOptions,
+
+    #[command(flatten)]
+    sign_in: SignInOptions,
+
+    #[command(flatten)]
     user: User,
+
+    /// Ring the terminal's bell when somebody mentions your name
+    #[arg(long)]
+    bell: bool,
+
+    /// Do not show who joins and leaves the channel
+    #[arg(long)]
+    no_presence: bool,
 }
 
 impl Chat {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let user = self.user.name()?;
+        let user = self.user.name(self.sign_in.account())?;
         let channel = ChannelName::try_from(self.channel).map_err(|error| Failure::usage(error.to_string()))?;
+        let known = if self.trust.is_chosen() { None } else { KnownServers::of_user().map(Arc::new) };
+        let connector = self.sign_in.connector(self.server.clone(), self.trust.trust_beside(known.as_ref())?)?;
         let seed = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
         let verdict = runtime()?.block_on(async {
             let screen = Screen::open()?;
-            let session = Session::new(self.server, user, channel, screen.is_interactive(), seed);
-            Shell::new(screen).run(session).await
+            let options = Options {
+                user,
+                interactive: screen.is_interactive(),
+                shows_presence: !self.no_presence,
+                signs_in: connector.signs_in(),
+                new_id: || random_id().map_err(|kind| kind.to_string()),
+            };
+            let session = Session::new(self.server, channel, options, seed);
+            Shell::new(screen, connector, known, self.bell).run(session).await
         })?;
         match verdict {
             Verdict { code: 0, .. } => Ok(Outcome::Done),
@@ -90,8 +127,12 @@ fn colours() -> bool {
 /// The I/O of a session: carries out its outputs, and reports events to it.
 struct Shell {
     screen: Screen,
+    connector: Connector,
+    /// The servers that the user trusts by their keys, unless the trust was chosen.
+    known: Option<Arc<KnownServers>>,
     painter: Painter,
-    clock: Clock,
+    /// It goes on during suspend, as the servers' windows for repeated messages do.
+    clock: BootClock,
     links: BTreeMap<Link, mpsc::UnboundedSender<Request>>,
     events: Events,
     received: mpsc::UnboundedReceiver<(Link, LinkEvent)>,
@@ -100,10 +141,12 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(screen: Screen) -> Self {
-        let painter = Painter::new(colours(), screen.is_interactive(), TimeZone::system());
+    fn new(screen: Screen, connector: Connector, known: Option<Arc<KnownServers>>, bell: bool) -> Self {
+        let is_terminal = screen.is_interactive();
+        let painter = Painter::new(colours(), is_terminal, TimeZone::system()).with_bell(bell && is_terminal);
         let (events, received) = mpsc::unbounded_channel();
-        Self { screen, painter, clock: Clock::start(), links: BTreeMap::new(), events, received, behind: None }
+        let (clock, links) = (BootClock::start(), BTreeMap::new());
+        Self { screen, connector, known, painter, clock, links, events, received, behind: None }
     }
 
     async fn run(mut self, mut session: Session) -> Result<Verdict, String> {
@@ -141,6 +184,7 @@ impl Shell {
                 typed = self.screen.next_input(), if wants_input || self.screen.is_interactive() => match typed? {
                     UserInput::Line(line) => session.handle_line(self.clock.now(), &line),
                     UserInput::Paste(text) => session.handle_paste(self.clock.now(), text),
+                    UserInput::Complete(before) => self.screen.complete(session.complete(&before)),
                     UserInput::Drawn => {}
                     UserInput::Unreadable(reason) => session.handle_unreadable(&reason),
                     UserInput::End => session.handle_end(self.clock.now()),
@@ -178,7 +222,8 @@ impl Shell {
                 Output::Connect { link, to } => {
                     let (sender, requests) = mpsc::unbounded_channel();
                     self.links.insert(link, sender);
-                    tokio::spawn(link::run(link, to, self.events.clone(), requests, self.clock));
+                    let (connector, events) = (self.connector.clone(), self.events.clone());
+                    tokio::spawn(link::run(link, connector, to, events, requests));
                 }
                 Output::Send { link, request } => {
                     if let Some(sender) = self.links.get(&link) {
@@ -187,12 +232,28 @@ impl Shell {
                     }
                 }
                 Output::Close { link } => drop(self.links.remove(&link)),
+                Output::Trust { server, pin } => {
+                    let shown = self.remember(&server, &pin);
+                    self.show(&shown)?;
+                }
                 Output::Show(shown) => self.show(&shown)?,
                 Output::Asking(question) => self.screen.ask(question),
                 Output::Quit(verdict) => return Ok(Some(verdict)),
             }
         }
         Ok(None)
+    }
+
+    /// Writes a server's key into the file of known servers.
+    fn remember(&self, server: &ServerAddress, pin: &Pin) -> Shown {
+        let written = match &self.known {
+            Some(known) => known.add(server, pin).map(|()| format!("trusted from now on: {}", known.path().display())),
+            None => Err(io::Error::other("there is no home directory")),
+        };
+        written.map_or_else(
+            |error| Shown::Trouble(format!("cannot remember the server's key: {error}; start with --tls-pin {pin}")),
+            Shown::Note,
+        )
     }
 
     fn show(&mut self, shown: &Shown) -> io::Result<()> {
@@ -207,9 +268,14 @@ impl Shell {
         let now = self.clock.now();
         match event {
             LinkEvent::Connected => session.handle_connected(link),
+            LinkEvent::Hello(hello) => session.handle_hello(link, hello),
             LinkEvent::Event(event, _held) => session.handle_event(now, link, event),
-            LinkEvent::Lost(lost) => {
+            LinkEvent::Lost(mut lost) => {
                 self.links.remove(&link);
+                if self.known.is_none() {
+                    // The answer could not be kept, or stands against the chosen trust.
+                    lost.untrusted = None;
+                }
                 session.handle_lost(now, link, lost);
             }
         }

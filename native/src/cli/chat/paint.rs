@@ -3,15 +3,19 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use chanwire_core::wire::{StoredMessage, Timestamp};
-use chanwire_inspect::{readable, visible};
+use chanwire_inspect::readable;
 use jiff::{Zoned, civil::Date, tz::TimeZone};
 
-use super::session::Shown;
-use crate::cli::text::channel_lines;
+use super::session::{Mention, Shown};
+use crate::cli::text::{channel_lines, sender};
 
 const PLAIN: &str = "\u{1b}[0m";
 const DIM: &str = "\u{1b}[2m";
 const YELLOW: &str = "\u{1b}[33m";
+/// The text of a message that mentions the user.
+const MENTION: &str = "\u{1b}[1;33m";
+
+const BELL: &str = "\u{7}";
 
 /// The beginning of a message's further rows: they are indented, so that no row looks like a message.
 const INDENT: &str = "\n      ";
@@ -25,13 +29,20 @@ pub(super) struct Painter {
     /// Whether a message's line breaks are shown as such; else it stays on its line.
     breaks: bool,
     zone: TimeZone,
+    /// Whether a new mention of the user rings the bell.
+    rings: bool,
     /// The day of the message before.
     day: Option<Date>,
 }
 
 impl Painter {
     pub(super) const fn new(colours: bool, breaks: bool, zone: TimeZone) -> Self {
-        Self { colours, breaks, zone, day: None }
+        Self { colours, breaks, zone, rings: false, day: None }
+    }
+
+    /// Sets whether a new mention of the user rings the bell.
+    pub(super) fn with_bell(self, rings: bool) -> Self {
+        Self { rings, ..self }
     }
 
     /// Returns the name of the time zone of the times.
@@ -41,7 +52,7 @@ impl Painter {
 
     /// Returns the day of a message as a line, before the first message and where the day changes.
     pub(super) fn day(&mut self, shown: &Shown) -> Option<String> {
-        let Shown::Message(message) = shown else { return None };
+        let Shown::Message(message, _) = shown else { return None };
         let day = self.when(message.timestamp).0?;
         let is_new = self.day.replace(day) != Some(day);
         is_new.then(|| self.aside(DIM, &day.to_string()))
@@ -50,7 +61,7 @@ impl Painter {
     /// Formats output as one line or more, each with its end.
     pub(super) fn lines(&self, shown: &Shown) -> String {
         match shown {
-            Shown::Message(message) => self.message(message),
+            Shown::Message(message, mention) => self.message(message, *mention),
             Shown::Channels { of, channels } if channels.is_empty() => self.aside(DIM, &format!("no channels at {of}")),
             Shown::Channels { of, channels } => {
                 let title = self.aside(DIM, &format!("channels at {of}:"));
@@ -61,17 +72,23 @@ impl Painter {
         }
     }
 
-    fn message(&self, message: &StoredMessage) -> String {
+    fn message(&self, message: &StoredMessage, mention: Mention) -> String {
         let (_, time) = self.when(message.timestamp);
-        let name = visible(&message.username);
+        let name = sender(message);
+        let row = |text: &str| match mention {
+            Mention::No => readable(text).into_owned(),
+            Mention::Earlier | Mention::New => self.in_colour(MENTION, &readable(text)),
+        };
         let text = match self.breaks {
             true => {
                 let rows = message.message_content.split('\n');
-                rows.map(|row| readable(row.strip_suffix('\r').unwrap_or(row))).collect::<Vec<_>>().join(INDENT)
+                rows.map(|text| row(text.strip_suffix('\r').unwrap_or(text))).collect::<Vec<_>>().join(INDENT)
             }
-            false => readable(&message.message_content).into_owned(),
+            false => row(&message.message_content),
         };
-        format!("{} {}: {text}\n", self.in_colour(DIM, &time), self.in_colour(&colour_of(&name), &name))
+        let bell = if self.rings && mention == Mention::New { BELL } else { "" };
+        let (mark, name) = name.split_at(1);
+        format!("{bell}{}{mark}{}: {text}\n", self.in_colour(DIM, &time), self.in_colour(&colour_of(name), name))
     }
 
     /// Returns the day and the time, where the time zone's rules know them.
@@ -108,13 +125,18 @@ mod tests {
     }
 
     fn said(username: &str, message_content: &str, unix: i64) -> Shown {
-        Shown::Message(StoredMessage {
-            channel_name: "general".parse().unwrap(),
-            id: 1,
-            username: username.parse().unwrap(),
-            message_content: message_content.into(),
-            timestamp: Timestamp::from_unix(unix),
-        })
+        mentioned(username, message_content, unix, Mention::No)
+    }
+
+    fn mentioned(username: &str, message_content: &str, unix: i64, mention: Mention) -> Shown {
+        let message = StoredMessage::new(
+            "general".parse().unwrap(),
+            1,
+            username.parse().unwrap(),
+            message_content.into(),
+            Timestamp::from_unix(unix),
+        );
+        Shown::Message(message, mention)
     }
 
     #[test]
@@ -168,10 +190,34 @@ mod tests {
     }
 
     #[test]
+    fn an_account_stands_behind_an_at_sign_where_a_guest_has_a_blank() {
+        let Shown::Message(mut message, mention) = said("ann", "a", 0) else { unreachable!("it is a message") };
+        message.account = Some("ann".parse().unwrap());
+        assert_eq!(painter(false, 0).lines(&Shown::Message(message.clone(), mention)), "00:00@ann: a\n");
+        message.username = "Ann B.".parse().unwrap();
+        assert_eq!(painter(false, 0).lines(&Shown::Message(message, mention)), "00:00@ann Ann B.: a\n");
+        assert_eq!(painter(false, 0).lines(&said("@ann", "a", 0)), "00:00 @ann: a\n");
+    }
+
+    #[test]
     fn colours_come_only_where_they_are_wanted() {
         let shown = said("ann", "a", 0);
         let coloured = painter(true, 0).lines(&shown);
         assert!(coloured.starts_with("\u{1b}[2m00:00\u{1b}[0m \u{1b}[1;"), "{coloured:?}");
         assert!(!painter(false, 0).lines(&shown).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_mention_is_highlighted_row_by_row_and_a_new_one_rings_where_it_is_wanted() {
+        let painter = Painter::new(true, true, TimeZone::UTC);
+        let lines = painter.lines(&mentioned("bob", "ann:\nhi", 0, Mention::Earlier));
+        assert!(lines.ends_with(": \u{1b}[1;33mann:\u{1b}[0m\n      \u{1b}[1;33mhi\u{1b}[0m\n"), "{lines:?}");
+        for (rings, mention, bells) in
+            [(true, Mention::New, 1), (true, Mention::Earlier, 0), (true, Mention::No, 0), (false, Mention::New, 0)]
+        {
+            let painter = Painter::new(true, true, TimeZone::UTC).with_bell(rings);
+            let lines = painter.lines(&mentioned("bob", "ann", 0, mention));
+            assert_eq!(lines.matches('\u{7}').count(), bells, "{lines:?}");
+        }
     }
 }

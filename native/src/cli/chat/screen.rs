@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{input::UserInput, terminal::Terminal};
+use super::{completion::Completion, input::UserInput, terminal::Terminal};
 use crate::threads;
 
 /// Input and output of a chat.
@@ -83,6 +83,13 @@ impl Screen {
     pub(super) fn ask(&mut self, question: bool) {
         if let Self::Terminal(terminal) = self {
             terminal.ask(question);
+        }
+    }
+
+    /// Completes the text before the cursor, as it was asked for.
+    pub(super) fn complete(&mut self, completion: Completion) {
+        if let Self::Terminal(terminal) = self {
+            terminal.complete(completion);
         }
     }
 

@@ -23,6 +23,13 @@ fn example() -> String {
             Some(Value::List(values)) if REPEATED.contains(&section) && !key.only_in_file => values[0].to_toml(),
             Some(value) => value.to_toml(),
             None if key.path == "store.data_dir" => "\"/var/lib/chanwire\"".into(),
+            None if key.path == "hosting.tracker_ca" => "\"/etc/chanwire/tracker-ca.pem\"".into(),
+            None if key.path == "auth.rule.channels" => "\"staff-*\"".into(),
+            None if key.section() == "auth.rule" => "[\"@staff\"]".into(),
+            None if matches!(key.path, "listener.tls" | "tls.mode") => "\"optional\"".into(),
+            None if key.section() == "tls" => {
+                format!("\"/etc/chanwire/chanwire.{}\"", if key.name() == "key" { "key" } else { "crt" })
+            }
             None => "\"20G\"".into(),
         };
         let words = match key.default {
@@ -83,7 +90,8 @@ fn the_shown_configuration_parses_to_the_same_settings() {
                 [hosting]\nchannels = ['a \"b\\c=192.0.2.7:1', 'é=192.0.2.7:2@0.0.0.0:2']\nadvertise = ['x.example']\n\
                 [http]\nlisten = 'off'\n\
                 [store]\ndata_dir = '/a\"\\b'\nretain_count = 5\nretain_bytes = 'unlimited'\nmax = '3G'\nmin_free = 1000\n\
-                [limits]\nforget_names = '90m'\n[log]\nformat = 'json'\n";
+                [limits]\nforget_names = '90m'\n[log]\nformat = 'json'\n[auth]\nguests = 'read'\n\
+                [[auth.rule]]\nchannels = 'a*'\nread = ['guests', '@b']\nhost = []\n[[auth.rule]]\nchannels = 'b'\n";
     let one = settings(text);
     let shown = toml_of(&one);
     assert_eq!(values(&settings(&shown)), values(&one), "{shown}");
@@ -91,6 +99,7 @@ fn the_shown_configuration_parses_to_the_same_settings() {
     assert!(shown.contains("retain_count = 5  # ") && shown.contains("chanwire.toml:12:1\n"), "{shown}");
     assert!(shown.contains("address_rights = false  # ") && shown.contains("chanwire.toml:3:18\n"), "{shown}");
     assert_eq!(shown.matches("address_rights").count(), 1, "{shown}");
+    assert_eq!(shown.matches("[[auth.rule]]").count(), 2, "{shown}");
     let defaults = settings("# nothing\n");
     assert_eq!(values(&settings(&toml_of(&defaults))), values(&defaults));
 }

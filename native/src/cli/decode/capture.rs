@@ -13,18 +13,29 @@ use crate::logging;
 /// Bytes held of connections: more than one read can complete.
 const HELD: usize = 256 << 20;
 
+/// The rows that are shown, and their form.
+pub(super) struct Shown<'a> {
+    pub(super) filter: Option<&'a Filter>,
+    pub(super) json: bool,
+    pub(super) with_secrets: bool,
+}
+
 /// Prints the rows of a capture as they are complete, and at the end, for people, what it was.
 pub(super) fn decode(
     input: &mut dyn Read,
     mut bytes: Vec<u8>,
     mut count: usize,
     options: ImportOptions,
-    filter: Option<&Filter>,
-    json: bool,
+    Shown { filter, json, with_secrets }: Shown<'_>,
     out: &mut dyn Write,
 ) -> Result<Outcome, Trouble> {
     let mut import = CaptureImport::new(options, 0);
-    let mut rows = Rows { filter, lines: json.then(JsonLinesWriter::new), next: 1, has_faults: false };
+    let mut rows = Rows {
+        filter,
+        lines: json.then(|| JsonLinesWriter::new().with_secrets(with_secrets)),
+        next: 1,
+        has_faults: false,
+    };
     let mut capture = Capture::new(HELD);
     let read = loop {
         if count == 0 {

@@ -16,6 +16,7 @@ pub(super) struct Stream<'a> {
     pub(super) max_payload: Option<usize>,
     pub(super) filter: Option<&'a Filter>,
     pub(super) json: bool,
+    pub(super) with_secrets: bool,
 }
 
 /// Makes rows of bytes.
@@ -23,7 +24,7 @@ enum Rows<'a> {
     /// Each as it comes; nothing is kept.
     All(Box<Listing>),
     /// Rows that pass a filter.
-    Some { capture: Box<Capture>, direction: Direction, filter: &'a Filter, next: u64 },
+    Some { capture: Box<Capture>, direction: Direction, filter: &'a Filter, next: u64, with_secrets: bool },
 }
 
 impl Stream<'_> {
@@ -55,12 +56,12 @@ impl Stream<'_> {
 
     fn rows(&self) -> Rows<'_> {
         let Some(filter) = self.filter else {
-            return Rows::All(Box::new(Listing::new(self.direction, self.max_payload)));
+            return Rows::All(Box::new(Listing::new(self.direction, self.max_payload).with_secrets(self.with_secrets)));
         };
         let (request, answer) = (Limits::server().max_payload, Limits::client().max_payload);
         let mut capture = Box::new(Capture::new(HELD));
         capture.open_with(1, "", self.max_payload.unwrap_or(request), self.max_payload.unwrap_or(answer));
-        Rows::Some { capture, direction: self.direction, filter, next: 1 }
+        Rows::Some { capture, direction: self.direction, filter, next: 1, with_secrets: self.with_secrets }
     }
 
     fn print(&self, row: &Row, out: &mut dyn Write) -> io::Result<()> {
@@ -103,11 +104,11 @@ impl Rows<'_> {
     fn next(&mut self) -> Option<Row> {
         match self {
             Self::All(listing) => listing.next_row(),
-            Self::Some { capture, filter, next, .. } => {
+            Self::Some { capture, filter, next, with_secrets, .. } => {
                 let found = capture.entries(*next, capture.end_number()).find(|entry| filter.matches(entry));
                 let number = found.map(|entry| entry.number());
                 *next = number.map_or(capture.end_number(), |number| number + 1);
-                capture.describe(number?)
+                capture.describe_for(number?, *with_secrets)
             }
         }
     }

@@ -35,6 +35,8 @@ pub(in crate::cli) enum Key {
     KillToStart,
     KillToEnd,
     Redraw,
+    /// Ctrl-R.
+    Search,
     Interrupt,
     EndOfInput,
     Suspend,
@@ -113,6 +115,7 @@ impl Keys {
             0x0c => found(Key::Redraw),
             0x0e => found(Key::Down),
             0x10 => found(Key::Up),
+            0x12 => found(Key::Search),
             0x15 => found(Key::KillToStart),
             0x17 => found(Key::KillWord),
             0x1a => found(Key::Suspend),
@@ -219,8 +222,7 @@ mod tests {
 
     #[test]
     fn keys_are_the_same_however_their_bytes_are_cut() {
-        let bytes =
-            "é\t👩\x1b[A\x1bOH\x1b[1;5C\x1b[3~\r\x1b\r\x17\x1b[200~a\r\nb\rc\x1b[2J\x03\x1b[201~x\x1b[13;2u\x1b\x7f";
+        let bytes = "é\t👩\x1b[A\x1bOH\x1b[1;5C\x1b[3~\r\x1b\r\x17\x1b[200~a\r\nb\rc\x1b[2J\x03\x1b[201~x\x1b[13;2u\x1b\x7f\x12";
         let expected = [
             Key::Char('é'),
             Key::Char('\t'),
@@ -236,6 +238,7 @@ mod tests {
             Key::Char('x'),
             Key::LineBreak,
             Key::KillWord,
+            Key::Search,
         ];
         assert_eq!(keys_of(&[bytes.as_bytes()]), expected);
         let single: Vec<_> = bytes.as_bytes().chunks(1).collect();

@@ -1,4 +1,4 @@
-//! The terminal of the live table: its alternate screen, keys, and size.
+//! The terminal of the live tables: its alternate screen, keys, and size.
 
 use std::{collections::VecDeque, io, time::Duration};
 

@@ -8,7 +8,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::table::Sample;
+use super::channels::ChannelRow;
 use crate::{
     cli::{
         Failure,
@@ -19,7 +19,7 @@ use crate::{
     client::Connection,
 };
 
-/// The most connections that are asked for at once.
+/// The most connections or channels that are asked for at once.
 const PAGE: u16 = 1000;
 
 /// A task that asks the server again and again.
@@ -27,6 +27,16 @@ pub(super) struct Feed {
     target: Target,
     updates: mpsc::Receiver<Update>,
     sender: mpsc::Sender<Update>,
+}
+
+/// The connections and channels of a server at one time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sample {
+    /// The time, in seconds from some origin.
+    pub(super) at: f64,
+    pub(super) connections: Vec<ConnectionRow>,
+    /// Those that live at the server.
+    pub(super) channels: Vec<ChannelRow>,
 }
 
 /// News from the server.
@@ -61,7 +71,7 @@ impl Feed {
         tokio::spawn(async move {
             let answered = match target.connect().await {
                 Ok(server) => request(&server, Request::Disconnect { connection }).await.map(drop),
-                Err(words) => Err(words.into()),
+                Err(failure) => Err(failure),
             };
             let words = match answered {
                 Ok(()) => format!("disconnected {connection}"),
@@ -85,9 +95,9 @@ async fn ask(target: Target, every: Duration, sender: mpsc::Sender<Update>) {
                 Some(server) => server,
                 None => target.connect().await?,
             };
-            let rows = rows(&server).await?;
+            let sample = sample(&server, begin).await?;
             connection = Some(server);
-            Ok(Sample { at: begin.elapsed().as_secs_f64(), rows })
+            Ok(sample)
         };
         let update = sample.await.map_or_else(Update::Failed, Update::Sample);
         if sender.send(update).await.is_err() {
@@ -96,31 +106,49 @@ async fn ask(target: Target, every: Duration, sender: mpsc::Sender<Update>) {
     }
 }
 
-/// Asks for all connections, page by page.
-async fn rows(server: &Connection) -> Result<Vec<ConnectionRow>, Failure> {
-    let (mut all, mut after) = (Vec::new(), 0);
-    loop {
-        let Response::Connections { connections, next } =
-            request(server, Request::Connections { after, limit: PAGE }).await?
-        else {
-            return Err("the server gave another answer than was asked for".into());
+/// Asks for all connections and channels, page by page.
+async fn sample(server: &Connection, begin: Instant) -> Result<Sample, Failure> {
+    let mut sample = Sample { at: begin.elapsed().as_secs_f64(), ..Sample::default() };
+    let mut after = Some(0);
+    while let Some(position) = after {
+        let asked = Request::Connections { after: position, limit: PAGE };
+        let Response::Connections { connections, next } = request(server, asked).await? else {
+            return Err(other_answer());
         };
-        all.extend(connections);
-        match next {
-            // A server whose pages lead nowhere would be asked for ever.
-            Some(next) if next > after => after = next,
-            Some(_) => return Err("the server's pages of connections do not end".into()),
-            None => return Ok(all),
-        }
+        sample.connections.extend(connections);
+        after = next_page(position, next)?;
     }
+    let mut after = Some(0);
+    while let Some(position) = after {
+        let asked = Request::Channels { after: position, limit: PAGE, contains: None };
+        let Response::ChannelPage { channels, next } = request(server, asked).await? else {
+            return Err(other_answer());
+        };
+        sample.channels.extend(channels.into_iter().filter_map(ChannelRow::of));
+        after = next_page(position, next)?;
+    }
+    Ok(sample)
+}
+
+/// Returns where the next page begins. A server whose pages lead nowhere would be asked for ever.
+fn next_page(after: u64, next: Option<u64>) -> Result<Option<u64>, Failure> {
+    match next {
+        Some(next) if next <= after => Err("the server's pages do not end".into()),
+        next => Ok(next),
+    }
+}
+
+fn other_answer() -> Failure {
+    "the server gave another answer than was asked for".into()
 }
 
 async fn request(server: &Connection, request: Request) -> Result<Response, Failure> {
     let answered = server.request(request).await;
     match link::answer(answered.map_err(Into::into))? {
-        Response::Error(error) if error.error == "Unknown command" => {
-            Err(Failure { words: "the server is too old to list its connections".into(), code: code(error.blame) })
-        }
+        Response::Error(error) if error.error == "Unknown command" => Err(Failure {
+            words: "the server is too old to list its connections and channels".into(),
+            code: code(error.blame),
+        }),
         Response::Error(error) => {
             let words = as_text(&Response::Error(error.clone()));
             Err(Failure { words: words.trim_end().into(), code: code(error.blame) })

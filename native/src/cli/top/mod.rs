@@ -1,5 +1,7 @@
-//! `chanwire top`: a live table of a server's connections.
+//! `chanwire top`: live tables of a server's connections and channels.
 
+mod channels;
+mod connections;
 mod display;
 mod feed;
 mod screen;
@@ -10,15 +12,18 @@ use std::{
     time::Duration,
 };
 
+use chanwire_core::wire::ConnectionRow;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
+    channels::{ChannelColumn, ChannelRow, ChannelTotals},
+    connections::{ConnectionColumn, ConnectionTotals},
     display::{Display, Event},
-    feed::{Feed, Update},
+    feed::{Feed, Sample, Update},
     screen::{Action, Screen},
-    table::{Column, Order, Sample, Totals, entries, lines},
+    table::{Entry, Order, Row, entries, lines},
 };
 use super::{
     Failure, Outcome,
@@ -28,15 +33,19 @@ use super::{
 };
 use crate::clock::wall_time;
 
-/// Show a server's connections in a live table, and end one
+/// Show a server's connections and channels in live tables, and end a connection
 ///
-/// It asks the server as its operator. Rates are those between two refreshes. The arrow keys choose a connection, and
-/// `d` ends it after a question.
+/// It asks the server as its operator. Rates are those between two refreshes. `c` switches between connections and
+/// channels, the arrow keys choose a row, and `d` ends the chosen connection after a question.
 ///
-/// The columns: number (also in the log, as `id`), address, listener, time since it was accepted, requests, bytes
+/// The columns of connections: number (also in the log, as `id`), address, listener, time since it was accepted, requests, bytes
 /// received and sent and messages pushed per second, joined channels, bytes that wait until it reads, and the sums of
 /// requests and bytes since it was accepted. A narrow terminal shows fewer. A letter orders by a column, and again turns
 /// the order round: `i p l t r n o u j w R N O`, in this sequence.
+///
+/// The columns of channels, of those that live at the server: name, messages and bytes of their texts stored per second,
+/// subscribers, subscribers that still lack stored messages, id of the last message, and bytes of texts stored since the
+/// server's start: `h m n j b l N`.
 #[derive(Debug, Args)]
 pub(super) struct Top {
     #[command(flatten)]
@@ -46,15 +55,19 @@ pub(super) struct Top {
     #[arg(long, short, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=3600))]
     interval: u16,
 
-    /// The column to order by
+    /// The column to order connections by
     #[arg(long, value_name = "COLUMN", default_value = "req/s")]
-    sort: Column,
+    sort: ConnectionColumn,
 
-    /// Print the table once, after the first interval
+    /// The column to order channels by
+    #[arg(long, value_name = "COLUMN", default_value = "msg/s")]
+    sort_channels: ChannelColumn,
+
+    /// Print the tables once, after the first interval
     #[arg(long)]
     once: bool,
 
-    /// Print one line of JSON for each refresh, from the first interval on, with all connections
+    /// Print one line of JSON for each refresh, from the first interval on, with all connections and channels
     #[arg(long)]
     json: bool,
 }
@@ -63,23 +76,26 @@ impl Top {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let is_live = !(self.once || self.json);
         if is_live && !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
-            return Err(Failure::usage("the live table needs a terminal; use --once or --json"));
+            return Err(Failure::usage("the live tables need a terminal; use --once or --json"));
         }
         let interval = Duration::from_secs(self.interval.into());
         let target = Target::Operator(self.data_dir.path()?);
-        let order = Order::by(self.sort);
+        let orders = (Order::by(self.sort), Order::by(self.sort_channels));
         runtime()?.block_on(async {
             let feed = Feed::start(target, interval);
             match (self.json, self.once) {
-                (false, false) => live(feed, self.sort).await,
-                (json, once) => print(feed, order, json, once).await,
+                (false, false) => live(feed, orders).await,
+                (json, once) => print(feed, orders, json, once).await,
             }
         })
     }
 }
 
+/// The orders of both tables.
+type Orders = (Order<ConnectionColumn>, Order<ChannelColumn>);
+
 /// Prints refreshes, or the first one.
-async fn print(mut feed: Feed, order: Order, is_json: bool, once: bool) -> Result<Outcome, Failure> {
+async fn print(mut feed: Feed, orders: Orders, is_json: bool, once: bool) -> Result<Outcome, Failure> {
     let mut before: Option<Sample> = None;
     loop {
         let sample = match feed.next().await {
@@ -88,9 +104,15 @@ async fn print(mut feed: Feed, order: Order, is_json: bool, once: bool) -> Resul
             Update::Disconnected(_) => continue,
         };
         if let Some(before) = &before {
-            let mut all = entries(Some(before), &sample);
-            order.sort(&mut all);
-            let text = if is_json { as_json(&all, sample.at - before.at)? } else { as_text(&all) };
+            let seconds = sample.at - before.at;
+            let mut connections = entries(&before.connections, &sample.connections, Some(seconds));
+            let mut channels = entries(&before.channels, &sample.channels, Some(seconds));
+            orders.0.sort(&mut connections);
+            orders.1.sort(&mut channels);
+            let text = match is_json {
+                true => as_json(&connections, &channels, seconds)?,
+                false => format!("{}\n{}", as_text(&connections), as_text(&channels)),
+            };
             if !text::print(&text)? || once {
                 return Ok(Outcome::Done);
             }
@@ -99,38 +121,55 @@ async fn print(mut feed: Feed, order: Order, is_json: bool, once: bool) -> Resul
     }
 }
 
-fn as_text(all: &[table::Entry]) -> String {
+fn as_text<R: Row>(all: &[Entry<R>]) -> String {
     let (header, rows) = lines(all, usize::MAX / 2);
-    format!("{}\n{header}\n{}", Totals::of(all).line(), rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+    format!("{}\n{header}\n{}", R::totals(all), rows.iter().map(|row| format!("{row}\n")).collect::<String>())
 }
 
 /// Returns a refresh as one line. The names of members are those of the protocol.
-fn as_json(all: &[table::Entry], seconds: f64) -> Result<String, Failure> {
-    let connection = |entry: &table::Entry| {
-        let row = &entry.row;
-        let mut members = serde_json::to_value(entry.rates)?;
-        let row = json!({
+fn as_json(
+    connections: &[Entry<ConnectionRow>],
+    channels: &[Entry<ChannelRow>],
+    seconds: f64,
+) -> Result<String, Failure> {
+    let connection = |row: &ConnectionRow| {
+        json!({
             "connection": row.connection, "peer": row.peer, "listener": row.listener, "seconds": row.seconds,
             "requests": row.requests, "received_bytes": row.received_bytes, "sent_bytes": row.sent_bytes,
             "pushes": row.pushes, "joined": row.joined, "waiting_bytes": row.waiting_bytes,
+        })
+    };
+    let channel = |ChannelRow { channel_name, last_id, activity }: &ChannelRow| {
+        json!({
+            "channel_name": &**channel_name, "last_id": last_id, "joined": activity.joined,
+            "behind": activity.behind, "stored_bytes": activity.stored_bytes,
+        })
+    };
+    let written = || {
+        let refresh = json!({
+            "time": wall_time().to_string(), "interval": seconds,
+            "totals": ConnectionTotals::of(connections), "connections": with_rates(connections, connection)?,
+            "channel_totals": ChannelTotals::of(channels), "channels": with_rates(channels, channel)?,
         });
-        if let (Some(members), serde_json::Value::Object(row)) = (members.as_object_mut(), row) {
+        serde_json::to_string(&refresh)
+    };
+    Ok(written().map_err(|error: serde_json::Error| error.to_string())? + "\n")
+}
+
+/// Returns the rows as objects of the members of their rates and their own.
+fn with_rates<R: Row>(entries: &[Entry<R>], of: impl Fn(&R) -> Value) -> Result<Vec<Value>, serde_json::Error> {
+    let object = |entry: &Entry<R>| {
+        let mut members = serde_json::to_value(entry.rates)?;
+        if let (Some(members), Value::Object(row)) = (members.as_object_mut(), of(&entry.row)) {
             members.extend(row);
         }
         Ok(members)
     };
-    let written = || {
-        let rows: Result<Vec<_>, serde_json::Error> = all.iter().map(connection).collect();
-        let refresh = json!({
-            "time": wall_time().to_string(), "interval": seconds, "totals": Totals::of(all), "connections": rows?,
-        });
-        serde_json::to_string(&refresh)
-    };
-    Ok(written().map_err(|error| error.to_string())? + "\n")
+    entries.iter().map(object).collect()
 }
 
-/// Shows the live table until a key or a signal ends it.
-async fn live(mut feed: Feed, column: Column) -> Result<Outcome, Failure> {
+/// Shows the live tables until a key or a signal ends it.
+async fn live(mut feed: Feed, orders: Orders) -> Result<Outcome, Failure> {
     let cannot = |error: io::Error| Failure::from(format!("cannot use the terminal: {error}"));
     let wait_for = |kind| signal(kind).map_err(cannot);
     let (mut interrupt, mut terminate, mut hang_up) =
@@ -140,7 +179,7 @@ async fn live(mut feed: Feed, column: Column) -> Result<Outcome, Failure> {
         Update::Failed(failure) => return Err(failure),
         update => update,
     };
-    let mut screen = Screen::new(column);
+    let mut screen = Screen::new(orders.0, orders.1);
     take(&mut screen, first);
     let mut display = Display::open().map_err(cannot)?;
     let result = loop {

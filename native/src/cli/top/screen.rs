@@ -1,6 +1,13 @@
-//! The screen of `chanwire top`: the table, the row that is chosen, and a question about it.
+//! The screen of `chanwire top`: one of the tables, the row that is chosen, and a question about it.
 
-use super::table::{Column, Entry, Order, Sample, Totals, entries, fitted, lines};
+use chanwire_core::wire::ConnectionRow;
+
+use super::{
+    channels::{ChannelColumn, ChannelRow},
+    connections::ConnectionColumn,
+    feed::Sample,
+    table::{Column as _, Entry, Order, Row, entries, fitted, lines},
+};
 use crate::cli::terminal::Key;
 
 /// The lines above the table: totals, a message, and the header.
@@ -9,17 +16,25 @@ const ABOVE: usize = 3;
 /// The state of the screen.
 #[derive(Debug)]
 pub(super) struct Screen {
-    order: Order,
+    connections: View<ConnectionRow>,
+    channels: View<ChannelRow>,
+    /// Whether the table of channels is shown.
+    shows_channels: bool,
     before: Option<Sample>,
-    entries: Vec<Entry>,
-    has_sample: bool,
-    /// The number of the connection that is chosen.
-    chosen: Option<u64>,
-    /// The first row that is shown.
-    first: usize,
     /// The connection that the open question is about.
     question: Option<u64>,
     message: Option<String>,
+}
+
+/// The view of a table.
+#[derive(Debug)]
+struct View<R: Row> {
+    order: Order<R::Column>,
+    entries: Vec<Entry<R>>,
+    /// The key of the row that is chosen.
+    chosen: Option<R::Key>,
+    /// The first row that is shown.
+    first: usize,
 }
 
 /// An action that a key asks for.
@@ -34,14 +49,12 @@ pub(super) enum Action {
 }
 
 impl Screen {
-    pub(super) const fn new(column: Column) -> Self {
+    pub(super) const fn new(order: Order<ConnectionColumn>, channels: Order<ChannelColumn>) -> Self {
         Self {
-            order: Order::by(column),
+            connections: View::new(order),
+            channels: View::new(channels),
+            shows_channels: false,
             before: None,
-            entries: Vec::new(),
-            has_sample: false,
-            chosen: None,
-            first: 0,
             question: None,
             message: None,
         }
@@ -49,14 +62,13 @@ impl Screen {
 
     /// Takes the next sample.
     pub(super) fn update(&mut self, sample: Sample) {
-        self.entries = entries(self.before.as_ref(), &sample);
-        self.order.sort(&mut self.entries);
-        (self.before, self.has_sample) = (Some(sample), true);
+        let seconds = self.before.as_ref().map(|before| sample.at - before.at);
+        let before = self.before.take().unwrap_or_default();
+        self.connections.update(&before.connections, &sample.connections, seconds);
+        self.channels.update(&before.channels, &sample.channels, seconds);
+        self.before = Some(sample);
         // A message about a sample that failed is over.
         self.message = None;
-        if self.place().is_none() {
-            self.chosen = None;
-        }
     }
 
     /// Shows a message, which is harmless, until the next sample or key.
@@ -74,12 +86,64 @@ impl Screen {
             Key::Char('q') | Key::Interrupt | Key::EndOfInput => return Some(Action::Quit),
             Key::Suspend => return Some(Action::Suspend),
             Key::Redraw => return Some(Action::Redraw),
-            Key::Char('d') | Key::Delete => match self.chosen {
+            Key::Char('c') => self.shows_channels = !self.shows_channels,
+            Key::Char('d') | Key::Delete if !self.shows_channels => match self.connections.chosen {
                 Some(connection) => self.question = Some(connection),
                 None => self.message = Some("choose a connection with the arrow keys first".into()),
             },
+            key if self.shows_channels => self.channels.press(key),
+            key => self.connections.press(key),
+        }
+        None
+    }
+
+    /// Returns the lines of a screen of this size.
+    pub(super) fn lines(&mut self, columns: usize, rows: usize) -> Vec<String> {
+        let height = rows.saturating_sub(ABOVE);
+        let (totals, table) = match self.shows_channels {
+            true => self.channels.lines(columns, height),
+            false => self.connections.lines(columns, height),
+        };
+        let totals = if self.before.is_some() { totals } else { "asking the server".into() };
+        let mut all = vec![fitted(&totals, columns), fitted(&self.status(), columns)];
+        all.extend(table);
+        all.truncate(rows);
+        all
+    }
+
+    fn status(&self) -> String {
+        if let Some(connection) = self.question {
+            let peer = self.connections.entries.iter().find(|entry| entry.row.connection == connection);
+            let peer =
+                peer.map_or(String::new(), |entry| format!(" of {}", chanwire_inspect::visible(&entry.row.peer)));
+            return format!("disconnect {connection}{peer}? y/n");
+        }
+        match (&self.message, self.shows_channels) {
+            (Some(message), _) => message.clone(),
+            (None, false) => format!("q quit  c channels  ↑↓ choose  d disconnect  order: {}", ConnectionColumn::KEYS),
+            (None, true) => format!("q quit  c connections  ↑↓ choose  order: {}", ChannelColumn::KEYS),
+        }
+    }
+}
+
+impl<R: Row> View<R> {
+    const fn new(order: Order<R::Column>) -> Self {
+        Self { order, entries: Vec::new(), chosen: None, first: 0 }
+    }
+
+    fn update(&mut self, before: &[R], now: &[R], seconds: Option<f64>) {
+        self.entries = entries(before, now, seconds);
+        self.order.sort(&mut self.entries);
+        if self.place().is_none() {
+            self.chosen = None;
+        }
+    }
+
+    /// Handles a key that orders or chooses.
+    fn press(&mut self, key: &Key) {
+        match key {
             Key::Char(key) => {
-                if let Some(column) = Column::of_key(*key) {
+                if let Some(column) = R::Column::of_key(*key) {
                     self.order = self.order.after(column);
                     self.order.sort(&mut self.entries);
                 }
@@ -90,23 +154,21 @@ impl Screen {
             Key::End => self.choose(|_| usize::MAX),
             _ => {}
         }
-        None
     }
 
     fn choose(&mut self, next: impl FnOnce(Option<usize>) -> usize) {
         let place = next(self.place()).min(self.entries.len().saturating_sub(1));
-        self.chosen = self.entries.get(place).map(|entry| entry.row.connection);
+        self.chosen = self.entries.get(place).map(|entry| entry.row.key());
     }
 
     /// Returns the place of the chosen row in the order.
     fn place(&self) -> Option<usize> {
-        let chosen = self.chosen?;
-        self.entries.iter().position(|entry| entry.row.connection == chosen)
+        let chosen = self.chosen.as_ref()?;
+        self.entries.iter().position(|entry| entry.row.key() == *chosen)
     }
 
-    /// Returns the lines of a screen of this size.
-    pub(super) fn lines(&mut self, columns: usize, rows: usize) -> Vec<String> {
-        let height = rows.saturating_sub(ABOVE);
+    /// Returns the totals, and the header with as many rows as this height.
+    fn lines(&mut self, columns: usize, height: usize) -> (String, Vec<String>) {
         let place = self.place();
         if let Some(place) = place {
             self.first = self.first.clamp((place + 1).saturating_sub(height.max(1)), place);
@@ -115,31 +177,12 @@ impl Screen {
         let shown = self.entries.get(self.first..).unwrap_or_default();
         let shown = shown.get(..height).unwrap_or(shown);
         let (header, table) = lines(shown, columns.saturating_sub(MARK.len()));
-        let totals = match self.has_sample {
-            true => Totals::of(&self.entries).line(),
-            false => "asking the server".into(),
-        };
-        let mut all = vec![fitted(&totals, columns), fitted(&self.status(), columns)];
-        all.push(fitted(&format!("{NO_MARK}{header}"), columns));
+        let mut all = vec![fitted(&format!("{NO_MARK}{header}"), columns)];
         for (index, row) in table.iter().enumerate() {
             let mark = if place == Some(self.first + index) { MARK } else { NO_MARK };
             all.push(fitted(&format!("{mark}{row}"), columns));
         }
-        all.truncate(rows);
-        all
-    }
-
-    fn status(&self) -> String {
-        if let Some(connection) = self.question {
-            let peer = self.entries.iter().find(|entry| entry.row.connection == connection);
-            let peer =
-                peer.map_or(String::new(), |entry| format!(" of {}", chanwire_inspect::visible(&entry.row.peer)));
-            return format!("disconnect {connection}{peer}? y/n");
-        }
-        match &self.message {
-            Some(message) => message.clone(),
-            None => format!("q quit  ↑↓ choose  d disconnect  order: {}", Column::KEYS),
-        }
+        (R::totals(&self.entries), all)
     }
 }
 
@@ -148,9 +191,13 @@ const NO_MARK: &str = "  ";
 
 #[cfg(test)]
 mod tests {
-    use chanwire_core::wire::ConnectionRow;
+    use chanwire_core::wire::ChannelActivity;
 
     use super::*;
+
+    fn screen() -> Screen {
+        Screen::new(Order::by(ConnectionColumn::Id), Order::by(ChannelColumn::Joined))
+    }
 
     fn sample(ids: impl IntoIterator<Item = u64>) -> Sample {
         let row = |connection| ConnectionRow {
@@ -165,7 +212,7 @@ mod tests {
             joined: 0,
             waiting_bytes: 0,
         };
-        Sample { at: 0.0, rows: ids.into_iter().map(row).collect() }
+        Sample { connections: ids.into_iter().map(row).collect(), ..Sample::default() }
     }
 
     /// Returns the first word of each row, with the mark of the chosen one.
@@ -181,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_chosen_connection_stays_chosen_and_in_sight() {
-        let mut screen = Screen::new(Column::Id);
+        let mut screen = screen();
         assert!(screen.lines(80, 24)[0].starts_with("asking"), "{screen:?}");
         screen.update(sample(1..=9));
         assert_eq!(ids(&mut screen, ABOVE + 3), ["1", "2", "3"]);
@@ -209,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_ended_only_after_a_yes() {
-        let mut screen = Screen::new(Column::Id);
+        let mut screen = screen();
         screen.update(sample(1..=3));
         assert_eq!(screen.press(&Key::Char('d')), None);
         assert!(screen.lines(80, 24)[1].contains("choose a connection"), "{screen:?}");
@@ -229,12 +276,60 @@ mod tests {
         assert_eq!(screen.press(&Key::Char('q')), Some(Action::Quit));
     }
 
+    /// Returns channels of as many subscribers, named after them.
+    fn channels(joined: impl IntoIterator<Item = u64>) -> Sample {
+        let row = |joined: u64| ChannelRow {
+            channel_name: joined.to_string().parse().unwrap(),
+            last_id: 0,
+            activity: ChannelActivity { joined, behind: 0, stored_bytes: 0 },
+        };
+        Sample { channels: joined.into_iter().map(row).collect(), ..sample(1..=9) }
+    }
+
+    #[test]
+    fn a_key_switches_between_the_tables_which_keep_their_order_and_choice() {
+        let mut screen = screen();
+        screen.update(channels([3, 5, 4]));
+        screen.press(&Key::Down);
+        screen.press(&Key::Char('c'));
+        assert_eq!(ids(&mut screen, 24), ["5", "4", "3"]);
+        assert!(screen.lines(80, 24)[0].starts_with("3 channels, "), "{screen:?}");
+        assert!(screen.lines(80, 24)[1].starts_with("q quit  c connections"), "{screen:?}");
+        screen.press(&Key::End);
+        // There is nothing to disconnect.
+        assert_eq!(screen.press(&Key::Char('d')), None);
+        assert!(screen.lines(80, 24)[1].starts_with("q quit"), "{screen:?}");
+        screen.press(&Key::Char('h'));
+        assert_eq!(ids(&mut screen, 24), [">3", "4", "5"]);
+        screen.update(channels([3, 7]));
+        assert_eq!(ids(&mut screen, 24), [">3", "7"]);
+        screen.press(&Key::Char('c'));
+        assert_eq!(ids(&mut screen, ABOVE + 2), [">1", "2"]);
+        assert_eq!(screen.press(&Key::Char('d')), None);
+        assert_eq!(screen.press(&Key::Char('y')), Some(Action::Disconnect(1)));
+    }
+
+    #[test]
+    fn each_key_of_the_help_orders_by_a_column_of_its_own() {
+        fn is_whole<R: Row>() {
+            let key = |key: &str| R::Column::of_key(key.chars().next().unwrap()).unwrap();
+            assert_eq!(R::Column::KEYS.split(' ').map(key).collect::<Vec<_>>(), R::Column::ALL);
+            // The keys that do something else.
+            for key in ['c', 'd', 'q', 'y', ' '] {
+                assert_eq!(R::Column::of_key(key), None);
+            }
+        }
+        is_whole::<ConnectionRow>();
+        is_whole::<ChannelRow>();
+    }
+
     #[test]
     fn no_size_is_too_small() {
-        let mut screen = Screen::new(Column::Id);
-        screen.update(sample(1..=20));
+        let mut screen = screen();
+        screen.update(channels(1..=20));
         screen.press(&Key::End);
         for (columns, rows) in (0..50).flat_map(|columns| (0..8).map(move |rows| (columns, rows))) {
+            screen.press(&Key::Char('c'));
             let lines = screen.lines(columns, rows);
             assert!(lines.len() <= rows, "{columns} {rows}: {lines:?}");
             let width = |line: &String| unicode_width::UnicodeWidthStr::width(line.as_str());

@@ -4,7 +4,7 @@ use tempfile::{TempDir, tempdir};
 
 use super::*;
 use crate::config::{
-    keys::{Fallback, Retired},
+    keys::{Fallback, REPEATED, Retired},
     value::Kind,
 };
 
@@ -37,6 +37,21 @@ impl File {
     }
 }
 
+#[test]
+fn a_listener_that_requires_tls_is_not_replaced_in_silence() {
+    let file = File::new("[[listener]]\naddress = '127.0.0.1:1'\ntls = 'required'\n");
+    let mut sources = file.sources();
+    sources.variables.push(("CHANWIRE_LISTENER_ADDRESS".into(), "127.0.0.1:2".into()));
+    let found = file.words(&sources.read());
+    assert!(found.len() == 1 && found[0].contains(":3:") && found[0].contains("plain text is served"), "{found:?}");
+    sources.variables.push(("CHANWIRE_TLS_MODE".into(), "required".into()));
+    let found = file.words(&sources.read());
+    assert!(!found.iter().any(|found| found.contains("left out")), "{found:?}");
+    // Without the variable, TLS is required.
+    let found = file.findings();
+    assert!(!found.iter().any(|found| found.contains("left out")), "{found:?}");
+}
+
 fn findings(text: &str) -> Vec<String> {
     File::new(text).findings()
 }
@@ -47,14 +62,19 @@ fn sample(key: &Key) -> (String, String) {
         (Kind::Number { max, .. }, _) => return (max.to_string(), max.to_string()),
         (Kind::Size { .. }, _) => "20G",
         (Kind::Time { .. }, _) => "7h",
-        (Kind::Bool, "listener.proxy") => return ("true".into(), "true".into()),
+        (Kind::Bool, "listener.proxy" | "auth.allow_plaintext") => return ("true".into(), "true".into()),
         (Kind::Bool, _) => return ("false".into(), "false".into()),
         (_, "listener.proxy_from") => return ("['192.0.2.0/24', '::1']".into(), "192.0.2.0/24,::1".into()),
+        (_, "auth.rule.read" | "auth.rule.write" | "auth.rule.host") => {
+            return ("['ann', '@staff']".into(), "ann,@staff".into());
+        }
+        (_, "auth.rule.channels") => "staff-*",
         (Kind::Choice(words), _) => words.last().unwrap(),
-        (Kind::Path, _) => "/some/where \"else\"",
+        (Kind::Path | Kind::File, _) => "/some/where \"else\"",
         (_, "listener.address") => "127.0.0.1:1",
         (_, "hosting.channels") => "general=192.0.2.7:22240@127.0.0.1:2",
-        (_, "hosting.trackers") => "tracker.example:22236",
+        (_, "hosting.trackers") => "tls://tracker.example:22236",
+        (_, "hosting.tracker_pins") => "sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=",
         (_, "hosting.advertise" | "http.hosts" | "metrics.hosts") => "chat.example",
         (_, "limits.exempt" | "limits.deny") => "192.0.2.0/24",
         (_, "http.trusted_proxies") => "10.0.0.0/8",
@@ -69,7 +89,7 @@ fn sample(key: &Key) -> (String, String) {
 /// Returns a file with one key.
 fn with(key: &Key, name: &str, value: &str) -> String {
     match (key.section(), key.is_list) {
-        ("listener", _) => format!("[[listener]]\n{name} = {value}\n"),
+        (section, _) if REPEATED.contains(&section) => format!("[[{section}]]\n{name} = {value}\n"),
         (section, true) => format!("[{section}]\n{name} = [{value}]\n"),
         (section, false) => format!("[{section}]\n{name} = {value}\n"),
     }
@@ -114,7 +134,8 @@ fn a_wrong_value_is_named_with_its_place_and_the_range() {
                 continue;
             }
             let found = findings(&with(key, key.name(), wrong));
-            let column = key.name().len() + " = ".len() + 1 + usize::from(key.is_list && key.section() != "listener");
+            let column =
+                key.name().len() + " = ".len() + 1 + usize::from(key.is_list && !REPEATED.contains(&key.section()));
             let place = format!("chanwire.toml:2:{column}: {}: ", key.path);
             let [found] = &found[..] else { panic!("{wrong}: {found:?}") };
             assert!(found.starts_with(&place), "{wrong}: {found}");
@@ -218,6 +239,22 @@ fn settings_that_contradict_each_other_are_found() {
             "[[listener]]\naddress = '127.0.0.1:1'\nproxy_from = ['10.0.0.0/8']\n",
             "3:14: listener.proxy_from: it has no effect without proxy = true",
         ),
+        (
+            "[[listener]]\naddress = 'unix:/run/a'\n[[listener]]\naddress = 'unix:/run/a'\n",
+            "4:11: listener.address: unix:/run/a is given more than once",
+        ),
+        (
+            "[[listener]]\naddress = 'unix:/run/a'\naddress_rights = true\n",
+            "3:18: listener.address_rights: clients of a Unix socket have no address",
+        ),
+        (
+            "[[listener]]\naddress = 'unix:/run/a'\nproxy = true\nproxy_from = ['::1']\n",
+            "3:9: listener.proxy: a Unix socket takes no PROXY header",
+        ),
+        (
+            "[[listener]]\naddress = 'unix:run/a'\n",
+            "2:11: listener.address: expected unix: and an absolute path, such as unix:/run/chanwire/chanwire.sock",
+        ),
         ("[http]\nlisten = '127.0.0.1:22236'\n", "2:10: http.listen: 127.0.0.1:22236 is also an address of listener"),
         (
             "[[listener]]\naddress = '[::]:9'\n[[listener]]\naddress = '127.0.0.1:9'\n",
@@ -310,6 +347,40 @@ fn each_listener_has_its_own_keys_and_flags_replace_all_of_them() {
 }
 
 #[test]
+fn tls_needs_both_files_and_a_listener_that_can_take_it() {
+    let half = |one: &str, other: &str| {
+        let found = findings(&format!("[tls]\n{one} = 'x'\n"));
+        let column = one.len() + " = ".len() + 1;
+        assert_eq!(found, [format!("chanwire.toml:2:{column}: tls.{one}: it needs tls.{other} as well")]);
+    };
+    half("certificate", "key");
+    half("key", "certificate");
+    let listener = |address: &str, tls: &str| format!("[[listener]]\naddress = '{address}'\ntls = '{tls}'\n");
+    let alone = ["chanwire.toml:3:7: listener.tls: it needs a certificate: set tls.certificate and tls.key"];
+    assert_eq!(findings(&listener("127.0.0.1:1", "required")), alone);
+    assert_eq!(findings(&listener("127.0.0.1:1", "off")), [""; 0]);
+    let mode = "[tls]\nmode = 'optional'\n";
+    assert_eq!(
+        findings(mode),
+        ["chanwire.toml:2:8: tls.mode: it needs a certificate: set tls.certificate and tls.key"]
+    );
+    assert_eq!(findings("[tls]\nmode = 'off'\n"), [""; 0]);
+    let page = "[http]\ntls = 'required'\n";
+    assert_eq!(
+        findings(page),
+        ["chanwire.toml:2:7: http.tls: it needs a certificate: set tls.certificate and tls.key"]
+    );
+    let files = "[tls]\ncertificate = 'x'\nkey = 'y'\n";
+    assert_eq!(findings(&(page.to_owned() + files)), [""; 0]);
+    let no_page = page.to_owned() + "listen = 'off'\n" + files;
+    let found = findings(&no_page);
+    assert!(found.len() == 1 && found[0].starts_with("chanwire.toml:2:7: http.tls: "), "{found:?}");
+    assert_eq!(findings(&(listener("127.0.0.1:1", "required") + files)), [""; 0]);
+    let unix = ["chanwire.toml:3:7: listener.tls: a Unix socket takes no TLS; leave this out"];
+    assert_eq!(findings(&(listener("unix:/run/x.sock", "optional") + files)), unix);
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_a_fault() {
     for (text, words) in [
         (&b""[..], "1:1: the file is empty"),
@@ -342,7 +413,7 @@ fn the_order_of_keys_has_no_meaning() {
         let mut lines: Vec<String> = keys.filter_map(|it| key(&it)).collect();
         let count = lines.len();
         lines.rotate_left(turn % count);
-        let header = if section == "listener" { "[[listener]]".into() } else { format!("[{section}]") };
+        let header = if REPEATED.contains(&section) { format!("[[{section}]]") } else { format!("[{section}]") };
         format!("{header}\n{}", lines.concat())
     };
     let read = |turn: usize| {

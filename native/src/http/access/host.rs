@@ -68,14 +68,17 @@ fn parse_port(text: &str) -> Option<u16> {
 #[derive(Debug)]
 pub(in crate::http) struct Names {
     port: u16,
+    /// The port of a name without one.
+    default_port: u16,
     more: Vec<Authority>,
 }
 
 impl Names {
     /// Allows 127.0.0.1, `[::1]` and localhost at `port`, and `more`. A name in `more` without a port stands for the
-    /// name at `port` and for the name alone, as a proxy on a default port passes it on.
-    pub(in crate::http) fn new(port: u16, more: Vec<Authority>) -> Self {
-        Self { port, more }
+    /// name at `port` and for the name alone, as a proxy on a default port passes it on. A loopback name without a port
+    /// is at `default_port`.
+    pub(in crate::http) fn new(port: u16, default_port: u16, more: Vec<Authority>) -> Self {
+        Self { port, default_port, more }
     }
 
     /// Returns whether a request has an allowed name: in exactly one `Host` header and, if the target is an absolute
@@ -112,7 +115,7 @@ impl Names {
             Host::Name(name) => *name == Ipv4Addr::LOCALHOST.to_string() || name == "localhost",
             Host::V6(address) => *address == Ipv6Addr::LOCALHOST,
         };
-        host && given.port.unwrap_or(80) == self.port
+        host && given.port.unwrap_or(self.default_port) == self.port
     }
 
     fn covers(&self, configured: &Authority, given: &Authority) -> bool {
@@ -162,7 +165,7 @@ mod tests {
 
     #[test]
     fn loopback_names_at_the_port_are_served() {
-        let names = Names::new(22280, Vec::new());
+        let names = Names::new(22280, 80, Vec::new());
         for host in ["127.0.0.1:22280", "[::1]:22280", "[0:0:0:0:0:0:0:1]:22280", "localhost:22280", "LocalHost:22280"]
         {
             assert!(included(&names, host), "{host}");
@@ -187,7 +190,7 @@ mod tests {
 
     #[test]
     fn everything_else_is_not() {
-        let names = Names::new(22280, Vec::new());
+        let names = Names::new(22280, 80, Vec::new());
         for host in [
             "",
             "127.0.0.1",
@@ -221,19 +224,22 @@ mod tests {
 
     #[test]
     fn the_port_may_be_left_out_only_where_it_is_the_default() {
-        let names = Names::new(80, Vec::new());
+        let names = Names::new(80, 80, Vec::new());
         assert!(included(&names, "localhost"));
         assert!(included(&names, "127.0.0.1"));
         assert!(included(&names, "[::1]"));
         assert!(included(&names, "localhost:80"));
         assert!(!included(&names, "localhost:22280"));
+        let by_tls = Names::new(443, 443, Vec::new());
+        assert!(included(&by_tls, "localhost") && included(&by_tls, "localhost:443"));
+        assert!(!included(&by_tls, "localhost:80") && !included(&Names::new(80, 443, Vec::new()), "localhost"));
     }
 
     #[test]
     fn configured_names_are_served_at_their_port() {
         let more = ["Chat.Example", "other.example:8443", "tls.example:443", "[fe80::1]"];
         let more = more.iter().map(|name| name.parse().unwrap()).collect();
-        let names = Names::new(22280, more);
+        let names = Names::new(22280, 80, more);
         for host in [
             "chat.example",
             "CHAT.example:22280",
@@ -259,7 +265,7 @@ mod tests {
 
     #[test]
     fn there_is_exactly_one_host() {
-        let names = Names::new(22280, Vec::new());
+        let names = Names::new(22280, 80, Vec::new());
         let target = Uri::from_static("/");
         assert!(!names.include(&target, &headers(&[])));
         let twice = headers(&[(HOST, "localhost:22280"), (HOST, "localhost:22280")]);
@@ -268,7 +274,7 @@ mod tests {
 
     #[test]
     fn an_absolute_target_agrees_with_the_host() {
-        let names = Names::new(22280, Vec::new());
+        let names = Names::new(22280, 80, Vec::new());
         let host = headers(&[(HOST, "localhost:22280")]);
         assert!(names.include(&Uri::from_static("http://LOCALHOST:22280/"), &host));
         assert!(!names.include(&Uri::from_static("http://evil.example:22280/"), &host));

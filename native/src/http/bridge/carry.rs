@@ -1,16 +1,12 @@
-//! Relays bytes between a page and a TCP connection until both directions are closed.
+//! Relays bytes between a page and a TCP connection, which may be encrypted, until both directions are closed.
 
 use std::collections::VecDeque;
 use std::io;
-use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::Message;
-use bytes::{BufMut as _, BytesMut};
-use socket2::SockRef;
-use tokio::io::{AsyncWriteExt as _, Interest};
-use tokio::net::TcpStream;
+use tokio::io::Interest;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::control::{FromPage, ToPage};
@@ -19,6 +15,8 @@ use super::end::End;
 use super::milliseconds;
 use super::plan::{Plan, Step, Until};
 use super::socket::{Event, PageSocket};
+use crate::shared_stream::SharedStream;
+use crate::socket::reset_on_close;
 
 /// The ordinary reason for an end.
 const CLOSED: &str = "the server closed the connection";
@@ -38,7 +36,7 @@ const MAX_QUEUED: usize = 256;
 /// queued and stays below the bound, so that its credit is always read. Otherwise credit queued behind requests could
 /// deadlock with a server that reads no requests until its answers are read. An idle bridge has no buffers.
 struct Carrier {
-    tcp: TcpStream,
+    stream: SharedStream,
     opened: Instant,
     credit: Credit,
     /// Whether TCP has bytes without credit for them.
@@ -49,6 +47,8 @@ struct Carrier {
     /// Messages to the page in order: the report of a write before everything read later, and the report of a read
     /// right before its bytes.
     outgoing: VecDeque<Message>,
+    /// Whether the sending half is being shut down.
+    is_finishing: bool,
     page_done: bool,
     peer_done: bool,
     /// The error of a failed write. Bytes that the peer sent before are still read, since they often explain it.
@@ -58,19 +58,20 @@ struct Carrier {
 /// Relays bytes in both directions over a connection that was opened at `opened`. Returns the reason of its end.
 pub(super) async fn carry(
     page: &mut PageSocket,
-    tcp: TcpStream,
+    stream: SharedStream,
     opened: Instant,
     report: bool,
     ping: Duration,
 ) -> Result<String, End> {
     let carrier = Carrier {
-        tcp,
+        stream,
         opened,
         credit: Credit::new(),
         unread: false,
         plan: Plan::default(),
         report,
         outgoing: VecDeque::new(),
+        is_finishing: false,
         page_done: false,
         peer_done: false,
         write_error: None,
@@ -83,30 +84,28 @@ impl Carrier {
         let mut ping = interval_at(Instant::now() + ping, ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.plan.take_finish() {
-                self.finish().await?;
-            }
+            self.is_finishing |= self.plan.take_finish();
             if !page.is_sending()
                 && let Some(message) = self.outgoing.pop_front()
             {
                 page.post(message);
             }
             if self.plan.wants_reset() && self.outgoing.is_empty() {
-                // If this fails, the connection is closed without a reset.
-                let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+                reset_on_close(self.stream.tcp());
                 return Ok(RESET.to_owned());
             }
             let may_go_on = self.outgoing.len() < MAX_QUEUED;
             let may_write = may_go_on && self.plan.to_write().is_some();
+            let wait = self.plan.wait();
             let idle = !page.is_sending() && self.outgoing.is_empty();
-            // Without credit, one read detects whether there are bytes or the end of the stream.
             let may_read = !self.peer_done && idle && !self.unread;
+            let most = self.credit.next_read();
             // The page must receive the peer's end of stream before the end of the connection.
             let may_end = self.peer_done && idle;
-            let wait = self.plan.wait();
             if may_end && (self.page_done || self.write_error.is_some()) {
                 return Ok(self.write_error.map_or(CLOSED.to_owned(), |error| reason(&error)));
             }
+            let to_write: &[u8] = self.plan.to_write().map_or(&[], |bytes| bytes.as_ref());
             tokio::select! {
                 event = page.event(self.plan.has_room()) => match event {
                     Ok(Event::Sent) => {}
@@ -117,32 +116,41 @@ impl Carrier {
                         return Err(end);
                     }
                 },
-                ready = self.tcp.writable(), if may_write => {
-                    self.write(ready)?;
+                written = self.stream.write(to_write), if may_write => {
+                    self.wrote(written)?;
+                }
+                // It fails only if the connection has failed, which reading detects.
+                _ = self.stream.finish(), if self.is_finishing => {
+                    self.is_finishing = false;
+                    self.page_done = true;
+                    self.report(&ToPage::Ended { at: self.age() })?;
                 }
                 () = until(wait), if may_go_on => {
                     self.plan.waited();
                     self.report(&ToPage::Waited { at: self.age() })?;
                 }
-                ready = self.tcp.readable(), if may_read => {
-                    match ready.and_then(|()| self.read()) {
-                        Ok(Read::Bytes(bytes)) => self.received(Message::Binary(bytes))?,
-                        Ok(Read::Unread) => self.unread = true,
-                        Ok(Read::End) => match self.write_error.take() {
-                            Some(error) => return Ok(reason(&error)),
-                            None => {
-                                self.peer_done = true;
-                                self.received(ToPage::Eof {}.message()?)?;
-                            }
-                        },
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(error) => return Ok(reason(&error)),
+                read = self.stream.read(most), if may_read && most > 0 => match read {
+                    Ok(bytes) if !bytes.is_empty() => {
+                        self.credit.spend(bytes.len());
+                        self.received(Message::Binary(bytes))?;
                     }
-                }
+                    Ok(_) => if let Some(ended) = self.peer_ended()? {
+                        return Ok(ended);
+                    },
+                    Err(error) => return Ok(reason(&error)),
+                },
+                // Without credit, only whether there are bytes or the end of the stream is of interest.
+                seen = self.stream.peek(), if may_read && most == 0 => match seen {
+                    Ok(true) => self.unread = true,
+                    Ok(false) => if let Some(ended) = self.peer_ended()? {
+                        return Ok(ended);
+                    },
+                    Err(error) => return Ok(reason(&error)),
+                },
                 // After the peer's end of stream there are no reads to fail, but the connection can still be reset.
-                ready = self.tcp.ready(Interest::ERROR), if may_end => {
+                ready = self.stream.tcp().ready(Interest::ERROR), if may_end => {
                     let error = match ready {
-                        Ok(_) => self.tcp.take_error().unwrap_or_else(Some),
+                        Ok(_) => self.stream.tcp().take_error().unwrap_or_else(Some),
                         Err(error) => Some(error),
                     };
                     return Ok(error.map_or(CLOSED.to_owned(), |error| reason(&error)));
@@ -166,37 +174,37 @@ impl Carrier {
         }
     }
 
-    /// Shuts down the sending half.
-    async fn finish(&mut self) -> Result<(), End> {
-        self.page_done = true;
-        // It fails only if the connection has failed, which reading detects.
-        let _ = self.tcp.shutdown().await;
-        self.report(&ToPage::Ended { at: self.age() })
+    /// Handles the server's end of stream. Returns the reason for the connection's end, if it has ended.
+    fn peer_ended(&mut self) -> Result<Option<String>, End> {
+        if let Some(error) = self.write_error.take() {
+            return Ok(Some(reason(&error)));
+        }
+        self.peer_done = true;
+        self.received(ToPage::Eof {}.message()?)?;
+        Ok(None)
     }
 
-    /// Writes once, as much as TCP accepts.
-    fn write(&mut self, ready: io::Result<()>) -> Result<(), End> {
-        let Some(bytes) = self.plan.to_write() else { return Ok(()) };
-        match ready.and_then(|()| self.tcp.try_write(bytes)) {
+    /// Handles the result of a write.
+    fn wrote(&mut self, written: io::Result<usize>) -> Result<(), End> {
+        match written {
             Ok(written) => {
                 self.plan.wrote(written);
-                self.report(&ToPage::Wrote { bytes: written, at: self.age() })?;
+                self.report(&ToPage::Wrote { bytes: written, at: self.age() })
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
                 self.write_error = Some(error);
                 self.plan.stop_writing();
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// Writes the queued bytes up to the next wait, after the page has disconnected.
     async fn drain(&mut self) -> Result<(), End> {
         let write = async {
-            while self.plan.to_write().is_some() {
-                let ready = self.tcp.writable().await;
-                self.write(ready)?;
+            while let Some(bytes) = self.plan.to_write() {
+                let written = self.stream.write(bytes).await;
+                self.wrote(written)?;
             }
             Ok(())
         };
@@ -222,29 +230,6 @@ impl Carrier {
     fn age(&self) -> f64 {
         milliseconds(self.opened.elapsed())
     }
-
-    /// Reads once, as much as the credit allows.
-    fn read(&mut self) -> io::Result<Read> {
-        let size = self.credit.next_read();
-        if size == 0 {
-            let peek = || SockRef::from(&self.tcp).peek(&mut [MaybeUninit::uninit()]);
-            let seen = self.tcp.try_io(Interest::READABLE, peek)?;
-            return Ok(if seen > 0 { Read::Unread } else { Read::End });
-        }
-        let mut buffer = BytesMut::with_capacity(size).limit(size);
-        let read = self.tcp.try_read_buf(&mut buffer)?;
-        self.credit.spend(read);
-        Ok(if read > 0 { Read::Bytes(buffer.into_inner().freeze()) } else { Read::End })
-    }
-}
-
-/// The result of a read from TCP.
-enum Read {
-    Bytes(Bytes),
-    /// Bytes for which there is no credit.
-    Unread,
-    /// The end of the stream.
-    End,
 }
 
 async fn until(end: Option<Instant>) {

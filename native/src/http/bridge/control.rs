@@ -83,8 +83,8 @@ pub(super) enum ToPage<'a> {
         target: &'a str,
         /// The bridge's end.
         local: SocketAddr,
-        /// The server's end.
-        remote: SocketAddr,
+        /// The server's end, with `tls://` in front if it is reached by TLS.
+        remote: &'a str,
         /// The time that it took, in milliseconds since [`FromPage::Connect`] was read.
         after: f64,
     },
@@ -130,6 +130,8 @@ impl ToPage<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::shared::TargetTrust;
+    use crate::tls::Trust;
 
     #[test]
     fn messages_of_the_page_are_parsed() {
@@ -184,20 +186,28 @@ mod tests {
     #[test]
     fn messages_of_the_bridge_are_serialised() {
         let targets = [
-            Target { id: "0".to_owned(), address: "127.0.0.1:22236".parse().unwrap(), channel: None },
-            Target { id: "1".to_owned(), address: "[::1]:22240".parse().unwrap(), channel: Some("general".to_owned()) },
+            Target::plain("0", "127.0.0.1:22236".parse().unwrap()),
+            Target {
+                channel: Some("general".to_owned()),
+                ..Target::by_trust(
+                    "1",
+                    "tls://chat.example:22240".parse().unwrap(),
+                    "[::1]:22240".parse().unwrap(),
+                    TargetTrust::Of(Trust::system()),
+                )
+            },
         ];
         let opened = ToPage::Opened {
             target: "0",
             local: "127.0.0.1:50123".parse().unwrap(),
-            remote: "127.0.0.1:22236".parse().unwrap(),
+            remote: "127.0.0.1:22236",
             after: 0.25,
         };
         let welcome = ToPage::Welcome { version: "0.1.0", targets: &targets, tap: None };
         for (message, text) in [
             (
                 welcome,
-                r#"{"type":"welcome","version":"0.1.0","targets":[{"id":"0","address":"127.0.0.1:22236"},{"id":"1","address":"[::1]:22240","channel":"general"}]}"#,
+                r#"{"type":"welcome","version":"0.1.0","targets":[{"id":"0","address":"127.0.0.1:22236"},{"id":"1","address":"tls://chat.example:22240","channel":"general"}]}"#,
             ),
             (
                 opened,

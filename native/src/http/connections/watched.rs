@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::pool::Activity;
-use crate::socket;
+use crate::socket::{self, AcceptedStream as _};
 
 /// A stream that reports its activity to a pool.
 #[derive(Debug)]
@@ -40,6 +40,11 @@ impl Watched {
     pub(in crate::http) fn new(stream: TcpStream, activity: Activity) -> (Self, Arc<Watch>) {
         let watch = Arc::new(Watch { activity, blocked: Mutex::new(None), reset: AtomicBool::new(false) });
         (Self { stream, watch: Arc::clone(&watch) }, watch)
+    }
+
+    /// Waits for the next byte and leaves it there. `None`: the stream ended or failed.
+    pub(in crate::http) async fn first_byte(&self) -> Option<u8> {
+        self.stream.first_byte().await
     }
 
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

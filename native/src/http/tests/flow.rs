@@ -8,7 +8,7 @@ use tokio::net::TcpSocket;
 
 use super::*;
 
-const MIB: usize = 1 << 20;
+pub(super) const MIB: usize = 1 << 20;
 
 #[tokio::test]
 async fn tcp_is_read_only_against_credit() {
@@ -134,7 +134,7 @@ async fn flood(server: &Server, listener: &TcpListener, total: usize) -> Flood {
 }
 
 /// Waits until a count no longer grows while everything else goes on, and returns it.
-async fn at_rest(server: &Server, count: &AtomicUsize) -> usize {
+pub(super) async fn at_rest(server: &Server, count: &AtomicUsize) -> usize {
     within(async {
         loop {
             let before = count.load(Ordering::Relaxed);

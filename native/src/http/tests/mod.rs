@@ -1,12 +1,14 @@
 //! The HTTP side over real sockets on loopback: what these tests share.
 
 mod admission;
+mod encrypted;
 mod flow;
 mod plan;
 mod rules;
 mod shutdown;
 mod stream;
 mod tapped;
+mod tls_target;
 
 use std::future::Future;
 use std::io;
@@ -30,7 +32,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use super::{
     access::Token,
     serve::serve_within,
-    shared::{HttpConfig, Limits, Target},
+    shared::{HttpConfig, Limits, Target, TargetTrust},
 };
 use crate::file_limit::Files;
 
@@ -60,15 +62,18 @@ impl Server {
     }
 
     async fn start_with(targets: &[SocketAddr], hosts: &[&str], limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let target =
-            |(id, address): (usize, &SocketAddr)| Target { id: id.to_string(), address: *address, channel: None };
+        let target = |(id, address): (usize, &SocketAddr)| Target::plain(id.to_string(), *address);
         let config = HttpConfig {
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             targets: targets.iter().enumerate().map(target).collect(),
             ..HttpConfig::default()
         };
+        Self::start_from(config, limits).await
+    }
+
+    async fn start_from(config: HttpConfig, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let token = Token::generate().unwrap();
         let (stop, shutdown) = watch::channel(false);
         let text = token.to_string();

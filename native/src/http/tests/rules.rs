@@ -183,11 +183,7 @@ async fn a_configuration_that_cannot_work_is_refused_at_the_start() {
     let refused = async |hosts: &[&str], targets: &[(&str, &str)]| {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port().to_string();
-        let target = |&(id, address): &(&str, &str)| Target {
-            id: id.to_owned(),
-            address: address.replace("PORT", &port).parse().unwrap(),
-            channel: None,
-        };
+        let target = |&(id, address): &(&str, &str)| Target::plain(id, address.replace("PORT", &port).parse().unwrap());
         let config = HttpConfig {
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             targets: targets.iter().map(target).collect(),

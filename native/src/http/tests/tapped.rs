@@ -10,7 +10,8 @@ use super::{Page, Server, echo, patient, peer, within};
 use crate::http::access::Token;
 use crate::http::serve::serve_within;
 use crate::http::shared::{HttpConfig, Tap};
-use crate::tap::relay;
+use crate::tap::{Route, relay};
+use crate::tls::Trust;
 use crate::traffic::Watchers;
 
 /// A tap with its page, in front of an echo server.
@@ -27,8 +28,9 @@ impl Bench {
         let info = Tap { listen: tap, to: to.clone(), watchers: watchers.clone() };
         tokio::spawn(async move {
             while let Ok((client, peer)) = listener.accept().await {
-                let (to, watchers) = (to.clone(), watchers.clone());
-                tokio::spawn(async move { relay(client, peer, &to.parse().unwrap(), &watchers).await });
+                let (route, watchers) =
+                    (Route { sessions: None, to: to.parse().unwrap(), trust: Trust::system() }, watchers.clone());
+                tokio::spawn(async move { relay(client, peer, &route, &watchers).await });
             }
         });
         let (listener, address) = peer().await;

@@ -6,15 +6,17 @@ use chanwire_core::{
 use super::*;
 use crate::store::{SqliteStore, Store as _};
 
-fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>) {
-    let message = |id| StoredMessage {
-        channel_name: "a".parse().unwrap(),
-        id,
-        username: "u".parse().unwrap(),
-        message_content: "x".repeat(1000),
-        timestamp: Timestamp::from_unix(1_698_937_472),
+pub(in crate::store) fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>) {
+    let message = |id| {
+        StoredMessage::new(
+            "a".parse().unwrap(),
+            id,
+            "u".parse().unwrap(),
+            "x".repeat(1000),
+            Timestamp::from_unix(1_698_937_472),
+        )
     };
-    store.commit(&ids.map(message).map(Write::Append).collect::<Vec<_>>()).unwrap();
+    store.commit(&ids.map(message).map(Write::from).collect::<Vec<_>>()).unwrap();
 }
 
 fn last_id(directory: &Path) -> u64 {

@@ -1,9 +1,9 @@
-use std::{fs, ops::RangeInclusive};
+use std::{fs, ops::RangeInclusive, time::Duration};
 
 use chanwire_core::wire::{StoredMessage, Timestamp};
 
 use super::*;
-use crate::store::{Retention, SqliteStore, Store as _, start_trimmer};
+use crate::store::{Retention, SendRetention, SqliteStore, Store as _, start_trimmer};
 
 fn note(generation: u8, frames: u32, messages: u64) -> LastCommit {
     let wal = (frames > 0).then_some(Wal { salts: [generation; 8], frames });
@@ -85,14 +85,14 @@ fn missing_messages_are_counted() {
 
 fn append(store: &mut SqliteStore, ids: RangeInclusive<u64>) {
     for id in ids {
-        let message = StoredMessage {
-            channel_name: "a".parse().unwrap(),
+        let message = StoredMessage::new(
+            "a".parse().unwrap(),
             id,
-            username: "u".parse().unwrap(),
-            message_content: "x".repeat(500),
-            timestamp: Timestamp::from_unix(1_698_937_472),
-        };
-        store.commit(&[Write::Append(message)]).unwrap();
+            "u".parse().unwrap(),
+            "x".repeat(500),
+            Timestamp::from_unix(1_698_937_472),
+        );
+        store.commit(&[Write::from(message)]).unwrap();
     }
 }
 
@@ -209,7 +209,8 @@ fn dropped_names_are_not_missed() {
     let (data, crashed) = (parent.path().join("data"), parent.path().join("crashed"));
     let mut store = SqliteStore::open(&data).unwrap();
     append(&mut store, 1..=20);
-    let trimmer = store.trimmer(Retention { count: None, age: None, bytes: Some(1) }).unwrap();
+    let sends = SendRetention { window: Duration::MAX, max_keys: usize::MAX };
+    let trimmer = store.trimmer(Retention { count: None, age: None, bytes: Some(1), sends }).unwrap();
     let handle = start_trimmer(trimmer, |_, _| {}).unwrap();
     while store.load().unwrap().logs[0].first_id <= 20 {
         std::thread::yield_now();

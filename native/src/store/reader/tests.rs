@@ -12,13 +12,13 @@ use crate::store::{SqliteStore, Store as _, connection::BUSY_TIMEOUT, schema};
 fn store(directory: &Path) -> (SqliteStore, SqliteReader) {
     let mut store = SqliteStore::open(directory).unwrap();
     let message = |channel_name: &str, id| {
-        Write::Append(StoredMessage {
-            channel_name: channel_name.parse().unwrap(),
+        Write::from(StoredMessage::new(
+            channel_name.parse().unwrap(),
             id,
-            username: "user".parse().unwrap(),
-            message_content: format!("{id:096}"),
-            timestamp: Timestamp::from_unix(1_698_937_472),
-        })
+            "user".parse().unwrap(),
+            format!("{id:096}"),
+            Timestamp::from_unix(1_698_937_472),
+        ))
     };
     let mut writes: Vec<Write> = (1..=10).map(|id| message("a", id)).collect();
     writes.push(message("b", 1));
@@ -79,14 +79,14 @@ fn reading_stops_when_it_has_enough_bytes_but_not_before_one_message() {
 fn a_page_is_whole_as_it_was_sent() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, reader) = store(directory.path());
-    let sent = StoredMessage {
-        channel_name: "a".parse().unwrap(),
-        id: 11,
-        username: "ü\u{202e}".parse().unwrap(),
-        message_content: "\0'; DROP TABLE logs; --\u{10ffff}".into(),
-        timestamp: Timestamp::from_unix(1_698_937_999),
-    };
-    store.commit(&[Write::Append(sent.clone())]).unwrap();
+    let sent = StoredMessage::new(
+        "a".parse().unwrap(),
+        11,
+        "ü\u{202e}".parse().unwrap(),
+        "\0'; DROP TABLE logs; --\u{10ffff}".into(),
+        Timestamp::from_unix(1_698_937_999),
+    );
+    store.commit(&[Write::from(sent.clone())]).unwrap();
     assert_eq!(reader.read(&query(HistoryRange::Last, 1, usize::MAX)).unwrap(), [sent]);
 }
 
@@ -98,7 +98,8 @@ fn a_reader_does_not_wait_for_a_commit_that_is_not_done_and_sees_nothing_of_it()
     writer
         .execute_batch(
             "BEGIN IMMEDIATE;
-             INSERT INTO messages SELECT log << 38 | 11, 0, row_checksum('a', log << 38 | 11, 0, 'user', printf('%096d', 11)),
+             INSERT INTO messages (place, timestamp, checksum, username, content)
+                SELECT log << 38 | 11, 0, row_checksum('a', log << 38 | 11, 0, 'user', printf('%096d', 11)),
                 'user', printf('%096d', 11) FROM logs WHERE name = 'a';
              UPDATE logs SET last_id = 11 WHERE name = 'a';",
         )

@@ -1,25 +1,14 @@
 use chanwire_core::{
     hub::{ChannelRecord, Write},
-    wire::{Channel, StoredMessage, Timestamp},
+    wire::Channel,
 };
 
 use super::*;
-use crate::store::{SqliteStore, Store as _, back_up};
-
-fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>) {
-    let message = |id| StoredMessage {
-        channel_name: "a".parse().unwrap(),
-        id,
-        username: "u".parse().unwrap(),
-        message_content: "x".repeat(1000),
-        timestamp: Timestamp::from_unix(1_698_937_472),
-    };
-    store.commit(&ids.map(message).map(Write::Append).collect::<Vec<_>>()).unwrap();
-}
+use crate::store::{SqliteStore, Store as _, back_up, backup::tests::append};
 
 fn host(store: &mut SqliteStore, name: &str, position: u64, lease: Option<u32>) {
     let channel = Channel { channel_name: name.parse().unwrap(), address: "192.0.2.7:1".parse().unwrap() };
-    let record = ChannelRecord { channel, registered_from: None, position, lease };
+    let record = ChannelRecord { channel, registered_from: None, position, lease, account: None };
     store.commit(&[Write::PutChannel(record)]).unwrap();
 }
 

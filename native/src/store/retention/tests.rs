@@ -5,24 +5,25 @@ use std::{
 };
 
 use chanwire_core::{
-    hub::{ChannelLog, Write},
+    hub::{ChannelLog, SendKey, Sender, Write},
     wire::StoredMessage,
 };
 
 use super::*;
-use crate::store::{SqliteStore, Store as _};
+use crate::store::{SqliteStore, Store as _, room};
 
 const NOW: i64 = 1_698_937_472;
-const NONE: Retention = Retention { count: None, age: None, bytes: None };
+const SENDS: SendRetention = SendRetention { window: Duration::MAX, max_keys: usize::MAX };
+const NONE: Retention = Retention { count: None, age: None, bytes: None, sends: SENDS };
 
 fn message(channel_name: &str, id: u64, length: usize) -> Write {
-    Write::Append(StoredMessage {
-        channel_name: channel_name.parse().unwrap(),
+    Write::from(StoredMessage::new(
+        channel_name.parse().unwrap(),
         id,
-        username: "u".parse().unwrap(),
-        message_content: "é".repeat(length / 2),
-        timestamp: Timestamp::from_unix(NOW + id as i64),
-    })
+        "u".parse().unwrap(),
+        "é".repeat(length / 2),
+        Timestamp::from_unix(NOW + id as i64),
+    ))
 }
 
 /// So many messages of this many bytes in "a", at a second each from `NOW` + 1 on, and two in "b".
@@ -79,8 +80,8 @@ fn each_limit_drops_the_oldest_and_nothing_else() {
         (Retention { age: Some(Duration::from_secs(4)), ..NONE }, 7, 3),
         (Retention { age: Some(Duration::MAX), ..NONE }, 1, 1),
         // Whichever drops the most.
-        (Retention { count: Some(7), bytes: Some(100), age: Some(Duration::from_secs(9)) }, 9, 2),
-        (Retention { count: Some(1), bytes: Some(100), age: Some(Duration::from_secs(9)) }, 10, 2),
+        (Retention { count: Some(7), bytes: Some(100), age: Some(Duration::from_secs(9)), ..NONE }, 9, 2),
+        (Retention { count: Some(1), bytes: Some(100), age: Some(Duration::from_secs(9)), ..NONE }, 10, 2),
     ];
     for (retention, a, b) in cases {
         let directory = tempfile::tempdir().unwrap();
@@ -274,6 +275,113 @@ fn a_full_store_drops_the_oldest_of_the_largest_channels_and_takes_no_more_than_
 }
 
 #[test]
+fn a_wal_that_retention_has_filled_keeps_no_commit_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open_within(directory.path(), Some(MAX)).unwrap();
+    for id in 1..=260 {
+        store.commit(&[message("a", id, 20_000)]).unwrap();
+    }
+    // Longer than any of retention's, so that one is enough.
+    let trimmer = store.trimmer(NONE).unwrap();
+    trimmer.connection.execute_batch("CREATE TABLE more (bytes); INSERT INTO more VALUES (zeroblob(4800000))").unwrap();
+    trimmer.room.measure(&trimmer.connection).unwrap();
+    trimmer.wrote(true);
+    assert!(trimmer.room.is_wal_full() && trimmer.room.admit(20_000).is_err());
+    store.commit(&[message("a", 261, 20_000)]).unwrap();
+    assert!(!trimmer.room.is_wal_full());
+}
+
+/// Messages of "a" with keys, and one an hour later, which has them past their window.
+fn with_old_keys(directory: &Path, count: u64) -> SqliteStore {
+    let mut store = SqliteStore::open(directory).unwrap();
+    let keyed = |id: u64| {
+        let Write::Append { mut message, .. } = message("a", id, 10) else { panic!("a message") };
+        message.timestamp = Timestamp::from_unix(if id > count { NOW + 3600 } else { NOW });
+        let client_message_id = format!("{id:016}").parse().unwrap();
+        let send_key = SendKey { sender: Sender::from_stored("guest:ann"), client_message_id, digest: id };
+        Write::Append { message, send_key: Some(send_key) }
+    };
+    store.commit(&(1..=count + 1).map(keyed).collect::<Vec<_>>()).unwrap();
+    store
+}
+
+const OLD_KEYS: Retention = Retention {
+    count: Some(10),
+    sends: SendRetention { window: Duration::from_secs(3600), max_keys: 1_000_000 },
+    ..NONE
+};
+
+#[test]
+fn a_pass_drops_a_bounded_number_of_keys_and_says_whether_some_are_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = (SEND_BATCHES * sends::BATCH) as u64 + 10;
+    let store = with_old_keys(directory.path(), count);
+    let mut trimmer = store.trimmer(OLD_KEYS).unwrap();
+    let left = |trimmer: &Trimmer| {
+        trimmer.connection.query_row("SELECT count(*) FROM sends", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let now = (Timestamp::from_unix(NOW), Duration::ZERO);
+    assert!(trimmer.drop_sends(now, &|_, _| {}).unwrap());
+    assert_eq!(left(&trimmer), 11);
+    assert!(!trimmer.drop_sends(now, &|_, _| {}).unwrap());
+    assert_eq!(left(&trimmer), 1);
+}
+
+#[test]
+fn messages_are_dropped_though_keys_cannot_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = with_old_keys(directory.path(), 49);
+    let (sender, trimmed) = mpsc::channel();
+    let other = rusqlite::Connection::open(directory.path().join("chanwire.db")).unwrap();
+    let mut trimmer = store.trimmer(OLD_KEYS).unwrap();
+    other.execute_batch("ALTER TABLE sends RENAME TO elsewhere").unwrap();
+    trimmer.drop_sends((Timestamp::from_unix(NOW), Duration::ZERO), &|_, _| {}).unwrap_err();
+    let handle = start_trimmer(trimmer, move |name, first_id| sender.send((name, first_id)).unwrap()).unwrap();
+    assert_eq!(trimmed.recv_timeout(Duration::from_secs(30)).unwrap(), ("a".parse().unwrap(), 41));
+    handle.close();
+}
+
+#[test]
+fn no_transaction_that_makes_room_writes_more_frames_than_are_kept_for_it() {
+    // Those of 2,050 bytes fill a page each, by half.
+    for lengths in [&[20_000][..], &[2_050], &[65_000], &[1_000], &[50], &[10, 3_990, 8_200, 2_050]] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open_within(directory.path(), Some(4 * MAX)).unwrap();
+        let mut ids = 1..=3_000;
+        let mut bytes = 0;
+        while bytes < 6 << 20
+            && let Some(first) = ids.next()
+        {
+            let messages = (first..first + 20).map(|id| (id, lengths[id as usize % lengths.len()]));
+            // The channels are beside each other in the table.
+            let writes: Vec<Write> = ["a", "b", "c"]
+                .iter()
+                .flat_map(|name| messages.clone().map(|(id, length)| message(name, id, length)))
+                .collect();
+            ids.nth(18);
+            bytes += messages.map(|(_, length)| length * 3).sum::<usize>();
+            store.commit(&writes).unwrap();
+        }
+        drop(store);
+        let store = SqliteStore::open_within(directory.path(), Some(4 * MAX)).unwrap();
+        let trimmer = store.trimmer(NONE).unwrap();
+        let mut most = 0;
+        for log in 1..=3 {
+            loop {
+                let before = trimmer.frames.load(Relaxed);
+                if trimmer.drop_some(log, Reason::Room, Timestamp::from_unix(NOW)).unwrap().is_none() {
+                    break;
+                }
+                // The WAL may have started over.
+                let after = trimmer.frames.load(Relaxed);
+                most = most.max(after.checked_sub(before).unwrap_or(after));
+            }
+        }
+        assert!((1..=room::RETENTION_FRAMES).contains(&most), "{most} frames, of messages of {lengths:?} bytes");
+    }
+}
+
+#[test]
 fn a_full_store_keeps_about_as_much_of_each_channel_that_is_larger_than_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open_within(directory.path(), Some(MAX)).unwrap();
@@ -319,13 +427,13 @@ fn without_anything_to_drop_a_full_store_refuses_messages_and_takes_what_removes
 fn stamped(directory: &Path, times: &[i64]) -> SqliteStore {
     let mut store = SqliteStore::open(directory).unwrap();
     let message = |(id, time): (usize, &i64)| {
-        Write::Append(StoredMessage {
-            channel_name: "a".parse().unwrap(),
-            id: id as u64 + 1,
-            username: "u".parse().unwrap(),
-            message_content: "c".into(),
-            timestamp: Timestamp::from_unix(*time),
-        })
+        Write::from(StoredMessage::new(
+            "a".parse().unwrap(),
+            id as u64 + 1,
+            "u".parse().unwrap(),
+            "c".into(),
+            Timestamp::from_unix(*time),
+        ))
     };
     store.commit(&times.iter().enumerate().map(message).collect::<Vec<_>>()).unwrap();
     store
@@ -378,4 +486,29 @@ fn a_leap_of_the_clock_drops_nothing_that_has_not_aged() {
     assert_eq!(look(FAR, 6), []);
     assert_eq!(look(FAR, 60), [("a".parse().unwrap(), 2)]);
     assert_eq!(look(wall + 61, 61), []);
+}
+
+/// Deletes a message of "a", whose record has this id.
+fn deletion(id: u64, record: u64) -> Write {
+    let Write::Append { message, .. } = message("a", id, 10) else { panic!("a message") };
+    let at = Timestamp::from_unix(NOW + record as i64);
+    let record = StoredMessage::record("a".parse().unwrap(), record, "host".parse().unwrap(), id, at);
+    Write::Delete { tombstone: message.tombstone(), record }
+}
+
+#[test]
+fn the_bytes_of_a_log_are_those_that_deletions_leave() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path(), 10, 1000);
+    let trimmer = store.trimmer(Retention { count: Some(4), ..NONE }).unwrap();
+    // One is deleted after it was found to be dropped, one before, and one stays.
+    let cut = trimmer.cut(1, Reason::Due(Timestamp::from_unix(NOW))).unwrap().unwrap();
+    store.commit(&[deletion(2, 11), deletion(9, 12)]).unwrap();
+    assert!(trimmer.drop_below(1, &cut, Timestamp::from_unix(NOW)).unwrap());
+    assert_eq!(ends(&mut store, &trimmer), [end("a", 7, 12), end("b", 1, 2)]);
+    // A message that was dropped meanwhile has a record all the same.
+    store.commit(&[deletion(3, 13)]).unwrap();
+    assert_eq!(ends(&mut store, &trimmer), [end("a", 7, 13), end("b", 1, 2)]);
+    trim(&trimmer, NOW);
+    assert_eq!(ends(&mut store, &trimmer), [end("a", 10, 13), end("b", 1, 2)]);
 }

@@ -11,13 +11,11 @@ use crate::store::{CommitError, SqliteStore, Store as _, checksum::add_function,
 const TEXT: &str = "the text of a message";
 
 fn append(channel_name: &str, id: u64) -> Write {
-    Write::Append(StoredMessage {
-        channel_name: channel_name.parse().unwrap(),
-        id,
-        username: "user".parse().unwrap(),
-        message_content: format!("{TEXT} {id}"),
-        timestamp: Timestamp::from_unix(1_698_937_472 + id as i64),
-    })
+    let at = Timestamp::from_unix(1_698_937_472 + id as i64);
+    let (channel_name, username) = (channel_name.parse().unwrap(), "user".parse().unwrap());
+    let mut message = StoredMessage::new(channel_name, id, username, format!("{TEXT} {id}"), at);
+    message.account = (id == 3).then(|| "ann".parse().unwrap());
+    message.into()
 }
 
 fn put(name: &str, position: u64) -> Write {
@@ -26,10 +24,11 @@ fn put(name: &str, position: u64) -> Write {
         registered_from: Some([192, 0, 2, 8].into()),
         position,
         lease: Some(300),
+        account: (name == "a").then(|| "ann".parse().unwrap()),
     })
 }
 
-/// A store with messages 1 to 5 of "a" and "b", both of which are listed.
+/// A store with messages 1 to 5 of "a" and "b", both of which are listed. Message 3 and "a" are an account's.
 fn store(directory: &Path) -> SqliteStore {
     let mut store = SqliteStore::open(directory).unwrap();
     let mut writes = vec![put("a", 1), put("b", 2)];
@@ -68,7 +67,9 @@ fn no_single_bit_of_a_message_changes_unnoticed_and_the_others_are_read() {
     changes.extend(flips(checksum).map(|flip| format!("checksum = {flip}")));
     let free = |flip: &i64| *flip > 0 && (flip & 0xff > 5 || flip >> 38 > 2);
     changes.extend(flips(place).filter(free).map(|flip| format!("place = {flip}")));
-    for (column, text) in [("username", "user".to_owned()), ("content", format!("{TEXT} 3"))] {
+    for (column, text) in
+        [("username", "user".to_owned()), ("content", format!("{TEXT} 3")), ("account", "ann".to_owned())]
+    {
         for at in 0..text.len() * 8 {
             let mut bytes = text.clone().into_bytes();
             bytes[at / 8] ^= 1 << (at % 8);
@@ -76,6 +77,7 @@ fn no_single_bit_of_a_message_changes_unnoticed_and_the_others_are_read() {
             changes.push(format!("{column} = CAST(x'{hex}' AS TEXT)"));
         }
     }
+    changes.extend(["account = NULL", "deleted = 1", "deleted = 2", "deletes = 1", "deletes = -1"].map(Into::into));
     assert!(changes.len() > 300);
     for change in changes {
         other.execute_batch(&format!("UPDATE messages SET {change} WHERE place = {place}")).unwrap();
@@ -102,7 +104,8 @@ fn no_single_bit_of_a_message_changes_unnoticed_and_the_others_are_read() {
         let RowError::Damaged(_) = verify(&other).unwrap_err() else { panic!("{change}") };
         let whole = format!(
             "DELETE FROM messages WHERE NOT (place >> 38 IN (1, 2) AND place & 0x3fffffffff IN (1, 2, 3, 4, 5));
-             REPLACE INTO messages VALUES ({place}, {timestamp}, {checksum}, 'user', '{TEXT} 3')"
+             REPLACE INTO messages (place, timestamp, checksum, username, content, account)
+                 VALUES ({place}, {timestamp}, {checksum}, 'user', '{TEXT} 3', 'ann')"
         );
         other.execute_batch(&whole).unwrap();
     }
@@ -128,8 +131,13 @@ fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed_and_its_channel_
     let mut store = store(directory.path());
     let other = schema::connect(&directory.path().join("chanwire.db")).unwrap();
     for (table, key, numbers, texts) in [
-        ("channels", "position", &["port", "lease", "released"][..], &["host", "registered_from", "name"][..]),
-        ("logs", "log", &["last_id", "first_id", "last_timestamp", "bytes", "since"], &["name"]),
+        (
+            "channels",
+            "position",
+            &["port", "lease", "released"][..],
+            &["host", "registered_from", "name", "account"][..],
+        ),
+        ("logs", "log", &["last_id", "first_id", "last_timestamp", "bytes", "since"], &["name", "account"]),
     ] {
         for column in numbers.iter().chain(texts) {
             let value: rusqlite::types::Value = other
@@ -138,6 +146,9 @@ fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed_and_its_channel_
             let changed: BTreeSet<String> = match &value {
                 rusqlite::types::Value::Integer(number) => flips(*number).map(|flip| flip.to_string()).collect(),
                 rusqlite::types::Value::Text(text) if *column == "name" => [format!("'{text}0'")].into(),
+                rusqlite::types::Value::Text(text) if *column == "account" => {
+                    [format!("'{text}0'"), "'Ann'".to_owned(), "NULL".to_owned()].into()
+                }
                 rusqlite::types::Value::Text(text) => {
                     [format!("'{}'", text.replacen('2', "3", 1)), format!("'{text}0'")].into()
                 }
@@ -251,11 +262,19 @@ fn sql_computes_the_checksum_of_a_message_of_any_length() {
     add_function(&connection).unwrap();
     let mut checksums = MessageChecksums::new("general");
     let (key, timestamp, username) = (1 << 38 | 7, 1_698_937_472, "ü");
-    // A long row leaves nothing of itself in a short one after it.
+    // A long row leaves nothing of itself in a short one after it, and a guest's checksum says nothing of an account.
     for length in [0, 1, 100, COPIED - 35, COPIED - 34, COPIED - 33, 5000, 3] {
         let content = "x".repeat(length);
-        let sql = "SELECT row_checksum('general', ?1, ?2, ?3, ?4)";
-        let expected = connection.query_row(sql, params![key, timestamp, username, content], |row| row.get(0));
-        assert_eq!(Ok(checksums.of(key, timestamp, username, &content)), expected, "{length}");
+        for (account, deleted, deletes, more) in [
+            (None, false, None, ""),
+            (Some("ann"), false, None, ", 'ann'"),
+            (None, true, None, ", 'deleted'"),
+            (Some("ann"), false, Some(7), ", 'ann', 'deletes', 7"),
+        ] {
+            let sql = format!("SELECT row_checksum('general', ?1, ?2, ?3, ?4{more})");
+            let expected = connection.query_row(&sql, params![key, timestamp, username, content], |row| row.get(0));
+            let columns = MessageColumns { timestamp, username, content: &content, account, deleted, deletes };
+            assert_eq!(Ok(checksums.of(key, &columns)), expected, "{length}");
+        }
     }
 }

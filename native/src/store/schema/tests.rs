@@ -1,4 +1,12 @@
-use std::{fs, net::IpAddr};
+use std::{
+    fs,
+    net::IpAddr,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
 
 use chanwire_core::{
     hub::{ChannelLog, ChannelRecord, Query, Snapshot, Write},
@@ -6,7 +14,11 @@ use chanwire_core::{
 };
 
 use super::*;
-use crate::store::{SqliteStore, Store as _, rows};
+use crate::store::{
+    SqliteStore, Store as _, back_up,
+    migration::{self, Reports},
+    restore, rows,
+};
 
 /// Databases of earlier versions, as SQL: the statements of the version, and rows of every kind.
 const FIXTURES: [&str; MIGRATIONS.len() - 1] = [
@@ -14,6 +26,7 @@ const FIXTURES: [&str; MIGRATIONS.len() - 1] = [
     include_str!("fixtures/version_2.sql"),
     include_str!("fixtures/version_3.sql"),
     include_str!("fixtures/version_4.sql"),
+    include_str!("fixtures/version_5.sql"),
 ];
 
 /// Creates a database of this version.
@@ -27,13 +40,13 @@ fn create_version(version: usize, directory: &Path) -> Connection {
 }
 
 fn message(channel_name: &str, id: u64, seconds: i64, username: &str, content: &str) -> StoredMessage {
-    StoredMessage {
-        channel_name: channel_name.parse().unwrap(),
+    StoredMessage::new(
+        channel_name.parse().unwrap(),
         id,
-        username: username.parse().unwrap(),
-        message_content: content.into(),
-        timestamp: Timestamp::from_unix(seconds),
-    }
+        username.parse().unwrap(),
+        content.into(),
+        Timestamp::from_unix(seconds),
+    )
 }
 
 /// Returns all messages of a channel.
@@ -59,6 +72,7 @@ fn content(version: usize) -> (Snapshot, Vec<StoredMessage>) {
         registered_from: from.map(|from| from.parse::<IpAddr>().unwrap()),
         position,
         lease: lease.filter(|_| version >= 2),
+        account: None,
     };
     let log = |name: &str, first_id, last_id, seconds| ChannelLog {
         channel_name: name.parse().unwrap(),
@@ -66,6 +80,7 @@ fn content(version: usize) -> (Snapshot, Vec<StoredMessage>) {
         first_id,
         last_timestamp: Timestamp::from_unix(seconds),
         since: Timestamp::default(),
+        account: None,
     };
     let stored = Snapshot {
         released: Vec::new(),
@@ -83,6 +98,7 @@ fn content(version: usize) -> (Snapshot, Vec<StoredMessage>) {
             log("trimmed", 8, 9, 253_402_300_799),
             log("last", LAST_ID, LAST_ID, -62_167_219_200),
         ],
+        sends: Vec::new(),
     };
     let messages = vec![
         message("general", 1, 1_698_937_472, "user1", "Hello, World!"),
@@ -128,9 +144,13 @@ fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
             let mut store = SqliteStore::open(directory.path()).unwrap();
             let mut loaded = store.load().unwrap();
             for log in &mut loaded.logs {
-                // Old versions do not record since when a name is not listed, so the time counts from now.
                 let since = std::mem::take(&mut log.since).as_unix();
-                assert!((since - crate::clock::wall_time().as_unix()).abs() < 100, "{since}");
+                if version < 5 {
+                    // Not recorded, so the time counts from now.
+                    assert!((since - crate::clock::wall_time().as_unix()).abs() < 100, "{since}");
+                } else {
+                    assert_eq!(since, 1_698_940_000);
+                }
             }
             assert_eq!(loaded, stored, "from version {version}");
             let other = connect(&directory.path().join(DATABASE)).unwrap();
@@ -146,11 +166,8 @@ fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
         let mut store = SqliteStore::open(directory.path()).unwrap();
         let next = message("general", 4, 1_698_937_476, "u", "four");
         let first = message("new", 1, 1_698_937_476, "u", "first");
-        let writes = [
-            Write::Append(next.clone()),
-            Write::RemoveChannel("general".parse().unwrap()),
-            Write::Append(first.clone()),
-        ];
+        let writes =
+            [Write::from(next.clone()), Write::RemoveChannel("general".parse().unwrap()), Write::from(first.clone())];
         store.commit(&writes).unwrap();
         assert_eq!(messages(&store, "general")[3..], [next]);
         assert_eq!(messages(&store, "new"), [first]);
@@ -162,26 +179,24 @@ fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
 fn a_migration_that_is_interrupted_anywhere_leaves_the_older_version_whole() {
     for version in 1..MIGRATIONS.len() {
         let directory = tempfile::tempdir().unwrap();
-        let mut connection = create_version(version, directory.path());
-        let before = dump(&connection);
-        let mut cuts = 0;
+        let file = directory.path().join(DATABASE);
+        let before = dump(&create_version(version, directory.path()));
+        let (mut cuts, reports) = (0, Reports::start().unwrap());
         // Each try is interrupted one step later than the one before, until one is complete.
         for steps in 1.. {
-            let mut left = steps;
-            let interrupt = move || {
-                left -= 1;
-                left == 0
-            };
-            connection.progress_handler(20, Some(interrupt)).unwrap();
-            let migrated = migrate(&mut connection);
-            connection.progress_handler(0, None::<fn() -> bool>).unwrap();
+            let left = Arc::new(AtomicU32::new(steps));
+            let interrupt = move || left.fetch_sub(1, Relaxed) == 1;
+            let migrated = migration::replace(connect(&file).unwrap(), &file, &reports, interrupt);
+            assert!(!directory.path().join(NASCENT).exists());
             if migrated.is_ok() {
                 break;
             }
             cuts += 1;
-            assert_eq!(dump(&connection), before, "from version {version}, interrupted after {steps} steps");
+            let after = dump(&connect(&file).unwrap());
+            assert_eq!(after, before, "from version {version}, interrupted after {steps} steps");
         }
-        assert!(cuts > 20, "{cuts} tries were interrupted");
+        assert!(cuts > 10, "{cuts} tries were interrupted");
+        let connection = connect(&file).unwrap();
         assert_eq!(super::version(&connection).unwrap(), KNOWN);
         rows::verify(&connection).unwrap();
     }
@@ -190,12 +205,104 @@ fn a_migration_that_is_interrupted_anywhere_leaves_the_older_version_whole() {
 #[test]
 fn a_migration_that_fails_leaves_the_older_version_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let mut connection = create_version(1, directory.path());
+    let file = directory.path().join(DATABASE);
+    let connection = create_version(1, directory.path());
     // A column that a later migration adds is there already.
     connection.execute_batch("ALTER TABLE logs ADD COLUMN bytes TEXT").unwrap();
     let before = dump(&connection);
-    migrate(&mut connection).unwrap_err();
-    assert_eq!(dump(&connection), before);
+    migration::replace(connection, &file, &Reports::start().unwrap(), || false).unwrap_err();
+    assert_eq!(dump(&connect(&file).unwrap()), before);
+}
+
+#[test]
+fn a_migration_keeps_the_permissions_and_the_owner_and_replaces_what_a_crash_has_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join(DATABASE);
+    let connection = create_version(5, directory.path());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    // Only root may do this; for others the owner is their own.
+    let _ = std::os::unix::fs::chown(&file, Some(12_345), Some(12_346));
+    let owner = |file: &Path| fs::metadata(file).map(|found| (found.uid(), found.gid())).unwrap();
+    let before = owner(&file);
+    fs::write(directory.path().join(NASCENT), "incomplete").unwrap();
+    migration::replace(connection, &file, &Reports::start().unwrap(), || false).unwrap();
+    assert!(!directory.path().join(NASCENT).exists());
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(owner(&file), before);
+    SqliteStore::open(directory.path()).unwrap();
+}
+
+/// Fills some pages with a text that is then in free pages, and in the unused parts of others.
+fn leave_remains(connection: &Connection) {
+    let scratch = "CREATE TABLE scratch (id INTEGER PRIMARY KEY, text TEXT);
+        WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 1000)
+        INSERT INTO scratch SELECT id, 'remains' FROM n;
+        DELETE FROM scratch WHERE id BETWEEN 2 AND 999";
+    connection.execute_batch(scratch).unwrap();
+}
+
+fn holds_remains(file: &Path) -> bool {
+    fs::read(file).unwrap().windows(7).any(|bytes| bytes == b"remains")
+}
+
+#[test]
+fn a_migration_clears_what_deleted_rows_have_left() {
+    for version in 1..MIGRATIONS.len() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(DATABASE);
+        let connection = create_version(version, directory.path());
+        leave_remains(&connection);
+        connection.execute_batch("DROP TABLE scratch").unwrap();
+        drop(connection);
+        assert!(holds_remains(&file));
+        drop(SqliteStore::open(directory.path()).unwrap());
+        assert!(!holds_remains(&file), "from version {version}");
+        let connection = connect(&file).unwrap();
+        let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).unwrap();
+        assert!(version < 5 || free == 0, "{free}");
+    }
+}
+
+#[test]
+fn a_database_that_another_program_reads_is_not_migrated() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = create_version(5, directory.path());
+    connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())).unwrap();
+    let before = dump(&connection);
+    let reading = connection.unchecked_transaction().unwrap();
+    reading.query_row("SELECT count(*) FROM logs", [], |_| Ok(())).unwrap();
+    let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
+    let file = directory.path().join(DATABASE);
+    let expected =
+        format!("cannot migrate {}: database is locked; close the other program that has it open", file.display());
+    assert_eq!(error, expected);
+    assert_eq!(dump(&reading), before);
+    drop(reading);
+    drop(connection);
+    SqliteStore::open(directory.path()).unwrap();
+}
+
+#[test]
+fn backups_of_every_older_version_are_restored() {
+    for version in 1..MIGRATIONS.len() {
+        let [old, new] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        leave_remains(&create_version(version, old.path()));
+        let backup = old.path().join("some.backup");
+        back_up(old.path(), &backup, |_, _| {}).unwrap();
+        assert!(holds_remains(&backup));
+        connect(&backup).unwrap().execute_batch("DROP TABLE scratch").unwrap();
+        let restored = restore(&backup, new.path(), |_, _| {}).unwrap();
+        let (stored, messages) = content(version);
+        let leased = stored.channels.iter().filter(|channel| channel.lease.is_some()).count() as u64;
+        assert_eq!(
+            (restored.channels, restored.leased, restored.messages),
+            (stored.channels.len() as u64, leased, messages.len() as u64)
+        );
+        assert!(!holds_remains(&new.path().join(DATABASE)));
+        assert_eq!(SqliteStore::open(new.path()).unwrap().load().unwrap().channels, stored.channels);
+        let names: Vec<_> = fs::read_dir(new.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!names.iter().any(|name| name == NASCENT || name == "chanwire.db.part"), "{names:?}");
+    }
 }
 
 #[test]
@@ -212,7 +319,7 @@ fn a_migration_that_fails_while_it_copies_messages_leaves_them_where_they_were()
         drop(connection);
         for _ in 0..2 {
             let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
-            assert!(error.contains("cannot open "), "{error}");
+            assert!(error.contains("cannot migrate "), "{error}");
             assert_eq!(dump(&connect(&directory.path().join(DATABASE)).unwrap()), before);
         }
     }
@@ -270,15 +377,17 @@ fn damage_root(directory: &Path, table: &str) {
 fn a_large_database_is_checked_except_for_its_messages_which_fail_when_read() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
-    let message = |id| StoredMessage {
-        channel_name: "general".parse().unwrap(),
-        id,
-        username: "u".parse().unwrap(),
-        message_content: "x".repeat(60_000),
-        timestamp: Timestamp::from_unix(1004),
+    let message = |id| {
+        StoredMessage::new(
+            "general".parse().unwrap(),
+            id,
+            "u".parse().unwrap(),
+            "x".repeat(60_000),
+            Timestamp::from_unix(1004),
+        )
     };
     for first in (1..=1_200).step_by(100) {
-        store.commit(&(first..first + 100).map(|id| Write::Append(message(id))).collect::<Vec<_>>()).unwrap();
+        store.commit(&(first..first + 100).map(|id| Write::from(message(id))).collect::<Vec<_>>()).unwrap();
     }
     drop(store);
     assert!(fs::metadata(directory.path().join(DATABASE)).unwrap().len() > CHECKED_WHOLE as u64 * 4096);

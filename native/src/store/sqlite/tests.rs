@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap as Map, fs, net::IpAddr, process};
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, DamagedName, ReleasedChannel},
+    hub::{ChannelLog, ChannelRecord, DamagedName, ReleasedChannel, Sender},
     wire::{Address, Channel, Timestamp},
 };
 
@@ -19,21 +19,22 @@ fn put(name: &str, host: &str, position: u64) -> Write {
         registered_from: Some(IpAddr::from([192, 168, 1, 5])),
         position,
         lease: None,
+        account: None,
     })
 }
 
 fn message(channel_name: &str, id: u64, message_content: &str) -> StoredMessage {
-    StoredMessage {
-        channel_name: channel_name.parse().unwrap(),
+    StoredMessage::new(
+        channel_name.parse().unwrap(),
         id,
-        username: "user1".parse().unwrap(),
-        message_content: message_content.into(),
-        timestamp: Timestamp::from_unix(NOW + id as i64),
-    }
+        "user1".parse().unwrap(),
+        message_content.into(),
+        Timestamp::from_unix(NOW + id as i64),
+    )
 }
 
 fn append(channel_name: &str, id: u64) -> Write {
-    Write::Append(message(channel_name, id, "Hello, World!"))
+    Write::from(message(channel_name, id, "Hello, World!"))
 }
 
 fn end(channel_name: &str, last_id: u64) -> ChannelLog {
@@ -44,6 +45,7 @@ fn end(channel_name: &str, last_id: u64) -> ChannelLog {
         first_id: 1,
         last_timestamp,
         since: Timestamp::default(),
+        account: None,
     }
 }
 
@@ -56,7 +58,7 @@ fn timeless(mut snapshot: Snapshot) -> Snapshot {
 /// Every message of the store, read from its tables.
 fn messages(store: &SqliteStore) -> Vec<StoredMessage> {
     let sql =
-        "SELECT name, place & 0x3fffffffff, username, content, timestamp FROM messages JOIN logs ON log = place >> 38
+        "SELECT name, place & 0x3fffffffff, username, content, timestamp, messages.account, deleted, deletes FROM messages JOIN logs ON log = place >> 38
         ORDER BY place";
     let mut select = store.connection.prepare(sql).unwrap();
     let rows = select.query_map([], |row| {
@@ -66,6 +68,9 @@ fn messages(store: &SqliteStore) -> Vec<StoredMessage> {
             username: row.get::<_, String>(2)?.parse().unwrap(),
             message_content: row.get(3)?,
             timestamp: Timestamp::from_unix(row.get(4)?),
+            account: row.get::<_, Option<String>>(5)?.map(|account| account.parse().unwrap()),
+            deleted: row.get(6)?,
+            deletes: row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
         })
     });
     rows.unwrap().map(Result::unwrap).collect()
@@ -161,6 +166,7 @@ fn leases_and_the_operators_channels_are_loaded_as_they_were_put() {
         registered_from,
         position,
         lease,
+        account: None,
     };
     let from = Some(IpAddr::from([10, 0, 0, 1]));
     let mut records =
@@ -256,7 +262,8 @@ fn numbers_of_logs_are_used_again_when_the_greatest_was_given_and_no_message_has
     // 2 and 4 are free, but there is a message of 4; and of the last numbers only one is free.
     let sql = format!(
         "DELETE FROM logs WHERE log IN (2, 4); DELETE FROM messages WHERE place >> 38 = 2;
-         INSERT INTO logs VALUES ({}, 'y', 0, 0, 0, 1, 0, 0), ({MAX_LOG}, 'z', 0, 0, 0, 1, 0, 0);",
+         INSERT INTO logs (log, name, last_id, last_timestamp, first_id)
+            VALUES ({}, 'y', 0, 0, 1), ({MAX_LOG}, 'z', 0, 0, 1);",
         MAX_LOG - 2
     );
     store.connection.execute_batch(&sql).unwrap();
@@ -277,10 +284,68 @@ fn numbers_of_logs_are_used_again_when_the_greatest_was_given_and_no_message_has
     // A refused name gets no number.
     assert_eq!(without(store.commit(&[append("new 8", 1), append("new 8", 9)])).len(), 1);
     assert_eq!(numbers(&store), Map::from([2, 6, 7].map(new)));
-    store.log_numbers.last.set(Some(MAX_LOG - 3));
+    store.log_numbers.last.set(MAX_LOG - 3);
     let free = MAX_LOG - 1;
     store.commit(&[append(&format!("new {free}"), 1), append("new 8", 1)]).unwrap();
     assert_eq!(numbers(&store), Map::from([2, 6, 7, 8, free].map(new)));
+}
+
+#[test]
+fn a_number_that_is_used_again_has_no_key_of_the_name_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let keyed = |name: &str, id: u64| {
+        let Write::Append { message, .. } = append(name, id) else { panic!("a message") };
+        let client_message_id = "0123456789abcdef".parse().unwrap();
+        let send_key = SendKey { sender: Sender::from_stored("guest:ann"), client_message_id, digest: id };
+        Write::Append { message, send_key: Some(send_key) }
+    };
+    store.commit(&[keyed("a", 1), keyed("b", 1)]).unwrap();
+    store
+        .connection
+        .execute_batch("DELETE FROM logs WHERE log = 1; DELETE FROM messages WHERE place >> 38 = 1")
+        .unwrap();
+    store.log_numbers.max = 2;
+    store.commit(&[append("c", 1)]).unwrap();
+    let found = store.load().unwrap();
+    assert_eq!(found.logs.len(), 2);
+    assert!(found.sends.iter().map(|send| &*send.channel_name).eq(["b"]), "{:?}", found.sends);
+}
+
+#[test]
+fn a_name_belongs_to_the_account_that_hosted_it_last_also_without_messages() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let put_by = |name: &str, position, account: Option<&str>| {
+        let Write::PutChannel(record) = put(name, "192.0.2.7", position) else { unreachable!("it puts a channel") };
+        Write::PutChannel(ChannelRecord { account: account.map(|account| account.parse().unwrap()), ..record })
+    };
+    let owners = |store: &mut SqliteStore| -> Vec<(String, u64, Option<String>)> {
+        let logs = store.load().unwrap().logs.into_iter();
+        logs.map(|log| (log.channel_name.into(), log.last_id, log.account.map(Into::into))).collect()
+    };
+    let of_ann = |last_id| vec![("a".to_owned(), last_id, Some("ann".to_owned()))];
+    // One commit, and another order of the same in it; a guest's channel has no log.
+    store.commit(&[put_by("a", 1, Some("ann")), put_by("b", 2, None)]).unwrap();
+    assert_eq!(owners(&mut store), of_ann(0));
+    let channels = store.load().unwrap().channels;
+    let accounts: Vec<_> = channels.iter().map(|record| record.account.as_deref()).collect();
+    assert_eq!(accounts, [Some("ann"), None]);
+    let until = Timestamp::from_unix(NOW);
+    store.commit(&[Write::ReleaseChannel { channel_name: "a".parse().unwrap(), until }]).unwrap();
+    assert_eq!(store.load().unwrap().released[0].record.account.as_deref(), Some("ann"));
+    store.commit(&[Write::RemoveChannel("a".parse().unwrap())]).unwrap();
+    store.commit(&[Write::DropName("a".parse().unwrap())]).unwrap();
+    drop(store);
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!(owners(&mut store), of_ann(0));
+    store.commit(&[append("a", 1)]).unwrap();
+    assert_eq!(owners(&mut store), of_ann(1));
+    store.commit(&[put_by("a", 3, Some("bob")), append("a", 2)]).unwrap();
+    assert_eq!(owners(&mut store), [("a".to_owned(), 2, Some("bob".to_owned()))]);
+    store.commit(&[append("a", 3), put_by("a", 3, None)]).unwrap();
+    assert_eq!(owners(&mut store), [("a".to_owned(), 3, None)]);
+    rows::verify(&store.connection).unwrap();
 }
 
 #[test]
@@ -294,10 +359,11 @@ fn any_text_comes_back_as_it_was() {
         .map(|text| {
             let name = text.replace(char::is_control, "?");
             let username = format!("!{name}!").parse().unwrap();
-            StoredMessage { username, ..message(&format!("name {name}"), 1, text) }
+            let account = text.is_ascii().then(|| "ann".parse().unwrap());
+            StoredMessage { username, account, ..message(&format!("name {name}"), 1, text) }
         })
         .collect();
-    let writes: Vec<Write> = sent.iter().cloned().map(Write::Append).collect();
+    let writes: Vec<Write> = sent.iter().cloned().map(Write::from).collect();
     store.commit(&writes).unwrap();
     let logs: Vec<ChannelLog> = sent.iter().map(|sent| end(&sent.channel_name, 1)).collect();
     assert_eq!((messages(&store), store.load().unwrap().logs), (sent.clone(), logs));
@@ -316,7 +382,7 @@ fn ten_thousand_messages_in_many_commits_are_all_there() {
     let mut rest = all.as_slice();
     for size in (1..).map(|n| n * 7 % 100) {
         let (now, later) = rest.split_at(size.min(rest.len()));
-        let writes: Vec<Write> = now.iter().cloned().map(Write::Append).collect();
+        let writes: Vec<Write> = now.iter().cloned().map(Write::from).collect();
         store.commit(&writes).unwrap();
         rest = later;
         if rest.is_empty() {
@@ -356,7 +422,7 @@ fn a_full_disk_fails_commits_and_loses_nothing_that_was_committed() {
             store.connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0));
         set.unwrap()
     };
-    let big = |id| Write::Append(message("a", id, &"x".repeat(65_000)));
+    let big = |id| Write::from(message("a", id, &"x".repeat(65_000)));
     store.commit(&[big(1)]).unwrap();
     let pages = limit(&store, 1);
     let before = (store.load().unwrap(), messages(&store));
@@ -445,7 +511,7 @@ fn the_database_of_a_newer_version_is_refused_and_left_as_it_is() {
         assert_eq!(bytes(directory.path()).contains_key("chanwire.db-wal"), only_in_the_log);
         refused(
             directory.path(),
-            "written by a newer chanwire (its schema is version 99, this program knows version 5)",
+            "written by a newer chanwire (its schema is version 99, this program knows version 6)",
         );
     }
 }
@@ -489,7 +555,7 @@ fn a_commit_of_any_size_is_stored_row_by_row() {
             let messages = expected.get_mut(name).unwrap();
             let next = messages.len() as u64 + 1;
             messages.push(message(name, next, &format!("{name} {next}")));
-            writes.push(Write::Append(message(name, next, &format!("{name} {next}"))));
+            writes.push(Write::from(message(name, next, &format!("{name} {next}"))));
         }
         store.commit(&writes).unwrap();
     }
@@ -540,12 +606,12 @@ fn the_log_stays_short_under_a_writer_that_never_rests() {
     for commit in 0..commits {
         let first = commit * per_commit + 1;
         let writes: Vec<Write> =
-            (first..first + per_commit).map(|id| Write::Append(message("a", id, &content))).collect();
+            (first..first + per_commit).map(|id| Write::from(message("a", id, &content))).collect();
         store.commit(&writes).unwrap();
         longest = longest.max(fs::metadata(&log).unwrap().len());
     }
     // 82 MB of content; a commit adds about 200 kB to the log.
-    let bound = u64::from(4 * checkpoint::LONG) * 4096 + (1 << 20);
+    let bound = u64::from(4 * crate::store::checkpoint::LONG) * 4096 + (1 << 20);
     assert!(longest <= bound, "the log grew to {longest} bytes");
     drop(store);
     let mut store = SqliteStore::open(directory.path()).unwrap();
@@ -560,7 +626,7 @@ fn a_reader_that_holds_the_log_stops_no_commit_and_the_log_shrinks_after_it() {
     let content = "x".repeat(60_000);
     let mut next = 1;
     let mut commit = |store: &mut SqliteStore| {
-        let writes: Vec<Write> = (next..next + 16).map(|id| Write::Append(message("a", id, &content))).collect();
+        let writes: Vec<Write> = (next..next + 16).map(|id| Write::from(message("a", id, &content))).collect();
         store.commit(&writes).unwrap();
         next += 16;
         fs::metadata(&log).unwrap().len()
@@ -629,4 +695,76 @@ fn a_channel_that_is_released_is_kept_until_it_is_put_or_removed_and_a_name_is_f
     store.commit(&[append("b", 1), Write::DropName("a".parse().unwrap()), append("c", 1)]).unwrap();
     store.commit(&[append("a", 1)]).unwrap();
     assert_eq!(store.load().unwrap().logs, [end("b", 1), end("c", 1), end("a", 1)]);
+}
+
+/// Deletes a message that [`append`] makes; its record has this id.
+fn delete(channel_name: &str, id: u64, record: u64) -> Write {
+    let at = Timestamp::from_unix(NOW + record as i64);
+    let record = StoredMessage::record(channel_name.parse().unwrap(), record, "host".parse().unwrap(), id, at);
+    Write::Delete { tombstone: message(channel_name, id, "Hello, World!").tombstone(), record }
+}
+
+#[test]
+fn a_deletion_replaces_the_message_and_appends_its_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[append("a", 1), append("b", 1), append("a", 2), append("a", 3)]).unwrap();
+    store.commit(&[append("a", 4), delete("a", 2, 5), delete("b", 1, 2), append("a", 6), delete("a", 3, 7)]).unwrap();
+    let left = |id| message("a", id, "Hello, World!").tombstone();
+    let record = |name: &str, id, deletes| match delete(name, deletes, id) {
+        Write::Delete { record, .. } => record,
+        other => panic!("{other:?}"),
+    };
+    let plain = |id| message("a", id, "Hello, World!");
+    let all = [
+        [plain(1), left(2), left(3), plain(4), record("a", 5, 2), plain(6), record("a", 7, 3)].to_vec(),
+        [message("b", 1, "Hello, World!").tombstone(), record("b", 2, 1)].to_vec(),
+    ];
+    assert_eq!(messages(&store), all.concat());
+    drop(store);
+    // The next start finds it whole, and every row in order.
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!(messages(&store), all.concat());
+    rows::verify(&store.connection).unwrap();
+    assert_eq!(store.load().unwrap().logs, [end("a", 7), end("b", 2)]);
+}
+
+#[test]
+fn a_deletion_of_a_missing_message_or_under_a_wrong_id_is_refused_for_its_name_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[append("a", 1), append("a", 2), append("b", 1)]).unwrap();
+    store.connection.execute_batch("DELETE FROM messages WHERE place = 1 << 38 | 1").unwrap();
+    let before = messages(&store);
+    for (refused, next) in [([delete("a", 2, 3), delete("a", 1, 4)], 2), ([delete("a", 2, 4), append("a", 3)], 3)] {
+        let names = without(store.commit(&[&refused[..], &[append("b", next)]].concat()));
+        assert_eq!(names.len(), 1);
+        assert_eq!(messages(&store).iter().filter(|message| message.channel_name == "a").count(), 1);
+        assert_eq!(messages(&store)[0], before[0]);
+    }
+}
+
+#[test]
+fn the_key_of_a_deleted_message_stays_without_its_digest() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let keyed = |name: &str, id: u64| {
+        let Write::Append { message, .. } = append(name, id) else { panic!("a message") };
+        let client_message_id = format!("{id:016}").parse().unwrap();
+        let send_key = SendKey { sender: Sender::from_stored("guest:ann"), client_message_id, digest: id };
+        Write::Append { message, send_key: Some(send_key) }
+    };
+    store.commit(&[keyed("a", 1), keyed("b", 1), keyed("a", 2), append("a", 3), keyed("b", 2)]).unwrap();
+    store.commit(&[delete("a", 2, 4), delete("a", 3, 5)]).unwrap();
+    let digests = |store: &mut SqliteStore| {
+        let sends = store.load().unwrap().sends.into_iter();
+        sends.map(|send| (send.channel_name.to_string(), send.id, send.key.digest)).collect::<Vec<_>>()
+    };
+    let left =
+        [("a", 1, 1), ("b", 1, 1), ("a", 2, 0), ("b", 2, 2)].map(|(name, id, digest)| (name.to_string(), id, digest));
+    // Closing erases what is left to be erased.
+    drop(store);
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!(digests(&mut store), left);
+    rows::verify(&store.connection).unwrap();
 }

@@ -10,14 +10,16 @@ use super::*;
 use crate::store::{CommitError, SqliteStore, Store as _};
 
 fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>, length: usize) -> Result<(), CommitError> {
-    let message = |id| StoredMessage {
-        channel_name: "a".parse().unwrap(),
-        id,
-        username: "u".parse().unwrap(),
-        message_content: "x".repeat(length),
-        timestamp: Timestamp::from_unix(1_698_937_472),
+    let message = |id| {
+        StoredMessage::new(
+            "a".parse().unwrap(),
+            id,
+            "u".parse().unwrap(),
+            "x".repeat(length),
+            Timestamp::from_unix(1_698_937_472),
+        )
     };
-    store.commit(&ids.map(message).map(Write::Append).collect::<Vec<_>>())
+    store.commit(&ids.map(message).map(Write::from).collect::<Vec<_>>())
 }
 
 fn last_id(directory: &Path) -> u64 {

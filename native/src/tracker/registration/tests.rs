@@ -69,28 +69,40 @@ fn rounds_begin_at_once_and_repeat_after_about_a_third_of_the_lease() {
 fn a_lost_connection_is_reported_once_and_retried_with_backoff() {
     let mut registration = registered(|| 0, at(0));
     let mut now = at(10);
-    assert_eq!(registration.handle_lost(now, "gone".into()), Some(Notice::Lost("gone".into())));
+    assert_eq!(registration.handle_lost(now, Loss::Temporary, "gone".into()), Some(Notice::Lost("gone".into())));
     let mut waits = Vec::new();
     for _ in 0..9 {
         assert_eq!(requests(&mut registration, at(1000)), [""; 0], "there is no connection");
         let next = registration.poll_timeout().unwrap();
         waits.push(next.since(now).as_millis());
         now = next;
-        assert_eq!(registration.handle_lost(now, "still".into()), None);
+        assert_eq!(registration.handle_lost(now, Loss::Temporary, "still".into()), None);
     }
     assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
     // A connection alone does not reset the backoff.
     registration.handle_connected(now);
     assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
-    assert_eq!(registration.handle_lost(now, "busy".into()), None);
+    assert_eq!(registration.handle_lost(now, Loss::Temporary, "busy".into()), None);
     assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_secs(30));
     // Listing is reported again, and so is the next loss.
     registration.handle_connected(now);
     assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
     assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".parse().unwrap())));
     assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".parse().unwrap())));
-    assert_eq!(registration.handle_lost(now, "again".into()), Some(Notice::Lost("again".into())));
+    assert_eq!(registration.handle_lost(now, Loss::Temporary, "again".into()), Some(Notice::Lost("again".into())));
     assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_secs(30));
+}
+
+#[test]
+fn a_permanent_failure_is_reported_after_a_temporary_one() {
+    let mut registration = registered(|| 0, at(0));
+    let mut lose = |loss, reason: &str| registration.handle_lost(at(10), loss, reason.into()).is_some();
+    assert!(lose(Loss::Temporary, "closed"));
+    assert!(!lose(Loss::Temporary, "refused"));
+    assert!(lose(Loss::Permanent, "another key"));
+    assert!(!lose(Loss::Permanent, "another key"));
+    assert!(!lose(Loss::Temporary, "closed"));
+    assert!(!lose(Loss::Permanent, "another key"), "each is reported once until the tracker answers");
 }
 
 #[test]
@@ -105,7 +117,7 @@ fn backoff_resets_after_two_rounds_on_one_connection() {
             listed(&mut registration, now);
             listed(&mut registration, now);
         }
-        registration.handle_lost(now, "gone".into());
+        registration.handle_lost(now, Loss::Temporary, "gone".into());
         let wait = registration.poll_timeout().unwrap().since(now);
         now = registration.poll_timeout().unwrap();
         wait.as_millis()
@@ -118,11 +130,11 @@ fn backoff_resets_after_two_rounds_on_one_connection() {
 #[test]
 fn waits_have_jitter_and_are_never_longer_than_a_third_of_the_lease() {
     let mut shorter = registration(|| u32::MAX);
-    shorter.handle_lost(at(0), "gone".into());
+    shorter.handle_lost(at(0), Loss::Temporary, "gone".into());
     assert_eq!(shorter.poll_timeout(), Some(Time::from_millis(250)));
     let mut short_lease = Registration::new(Vec::new(), 10, || 0);
     for _ in 0..20 {
-        short_lease.handle_lost(at(0), "gone".into());
+        short_lease.handle_lost(at(0), Loss::Temporary, "gone".into());
     }
     assert_eq!(short_lease.poll_timeout(), Some(Time::from_millis(3333)));
 }
@@ -186,12 +198,12 @@ fn stopping_without_a_connection_tries_once_if_a_channel_may_be_listed() {
     assert!(fresh.is_done());
 
     let mut registration = registered(|| 0, at(0));
-    registration.handle_lost(at(1), "gone".into());
+    registration.handle_lost(at(1), Loss::Temporary, "gone".into());
     registration.stop();
     assert!(!registration.is_done());
     registration.handle_connected(at(1));
     assert_eq!(requests(&mut registration, at(1)), ["-a", "-b"]);
-    assert_eq!(registration.handle_lost(at(1), "gone".into()), None);
+    assert_eq!(registration.handle_lost(at(1), Loss::Temporary, "gone".into()), None);
     assert!(registration.is_done());
 }
 

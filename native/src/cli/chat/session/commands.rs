@@ -6,18 +6,26 @@ use chanwire_core::{
     wire::{ChannelName, HistoryRange, Request, Response},
 };
 
-use super::{Output, PAGE, PendingRequest, Phase, Question, Session, Shown, count};
+use super::{MAX_LISTED, Output, PAGE, PendingRequest, Phase, Question, Session, Shown, count};
 use crate::server_address::ServerAddress;
 
+/// The commands, each with its slash.
+pub(in crate::cli::chat) const COMMANDS: [&str; 8] =
+    ["/list", "/join", "/leave", "/history", "/who", "/nick", "/help", "/quit"];
+
 /// The text of `/help`.
-const HELP: [&str; 9] = [
+const HELP: [&str; 13] = [
     "TEXT           send TEXT; Alt-Enter begins a new line of it",
     "/list          list the channels",
     "/join NAME     go to another channel",
     "/leave         leave this channel",
     "/history [N]   show N older messages (default 20)",
+    "/who           show who is on this channel",
+    "/nick NAME     take another name, if you are signed in to no account",
     "/help          show this help",
     "/quit          quit; so do Ctrl-D and Ctrl-C on an empty line",
+    "Tab            complete a command or a name; again: the next one",
+    "Ctrl-R         search through what was typed",
     "Ctrl-Z         suspend the chat; fg continues it",
     "//TEXT         send /TEXT, a text that begins with a slash",
 ];
@@ -28,7 +36,7 @@ impl Session {
         if self.over || self.leaving.is_some() {
             return;
         }
-        if self.answer(line) {
+        if self.answer(now, line) {
             return self.settle(now);
         }
         let (command, rest) = match line.strip_prefix('/') {
@@ -46,6 +54,8 @@ impl Session {
                 self.note("on no channel; /join NAME goes to one, /quit leaves the chat");
             }
             ("history", number) => self.history(number),
+            ("who", "") => self.who(),
+            ("nick", name) => self.rename(name),
             ("help", "") => HELP.into_iter().for_each(|line| self.note(line)),
             ("quit", "") => self.handle_end(now),
             _ => self.trouble(format!("not sent: {line} (/help shows the commands; //TEXT says /TEXT)")),
@@ -53,19 +63,12 @@ impl Session {
     }
 
     /// Handles a line as the answer to an open question. Returns whether it was one.
-    fn answer(&mut self, line: &str) -> bool {
+    fn answer(&mut self, now: Time, line: &str) -> bool {
         let answer = line.trim().to_ascii_lowercase();
-        let answered = match (self.asking, &mut self.room, &*answer) {
-            (Some(Question::Again(id)), Some(room), "y" | "yes") => {
-                room.outbox.resend(id);
-                true
-            }
-            (Some(Question::Again(id)), Some(room), "n" | "no") => {
-                room.outbox.discard(id);
-                true
-            }
-            (Some(Question::Paste), _, answer) => self.answer_about_a_paste(answer),
-            _ => false,
+        let answered = match self.asking {
+            Some(Question::Paste) => self.answer_about_a_paste(&answer),
+            Some(Question::Trust) => self.answer_about_trust(now, &answer),
+            None => false,
         };
         if !answered {
             return false;
@@ -83,7 +86,7 @@ impl Session {
             return self.trouble(format!("not sent: {text} (on no channel; /join NAME goes to one)"));
         }
         self.queue(text.into());
-        if self.interactive && !matches!(self.phase, Phase::Live(..)) {
+        if self.options.interactive && !matches!(self.phase, Phase::Live(..)) {
             self.note(format!("kept until there is a connection: {text}"));
         }
         self.settle(now);
@@ -115,7 +118,10 @@ impl Session {
 
     pub(super) fn show_channels(&mut self, of: ServerAddress, response: Response) {
         match response {
-            Response::Channels(channels) => self.outputs.push_back(Output::Show(Shown::Channels { of, channels })),
+            Response::Channels(channels) => {
+                self.listed = channels.iter().take(MAX_LISTED).map(|channel| channel.channel_name.clone()).collect();
+                self.outputs.push_back(Output::Show(Shown::Channels { of, channels }));
+            }
             Response::Error(error) => self.trouble(format!("{of}: {error}")),
             _ => {}
         }
@@ -159,9 +165,13 @@ impl Session {
         };
         if let Some(room) = &mut self.room {
             room.oldest = Some(oldest);
+            messages.iter().for_each(|message| room.names.seen(&message.username));
         }
         self.note(format!("{} from before:", count(messages.len(), "message")));
-        self.outputs.extend(messages.into_iter().map(|message| Output::Show(Shown::Message(message))));
+        for message in messages {
+            let mention = self.mention(&message, false);
+            self.outputs.push_back(Output::Show(Shown::Message(message, mention)));
+        }
         self.note("that was before");
     }
 }

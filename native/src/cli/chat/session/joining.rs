@@ -7,17 +7,25 @@ use chanwire_core::{
     wire::{ChannelName, JoinFrom, Request, Response},
 };
 
-use super::{Known, PAGE, PendingRequest, Phase, Reading, Room, Session, Skipping, Verdict, count};
+use super::{Known, MAX_LISTED, Names, PAGE, PendingRequest, Phase, Reading, Room, Session, Skipping, Verdict, count};
 use crate::{
     cli::{ask::code, chat::outbox::Outbox},
-    client::host_of,
+    client::{NOT_ALLOWED, host_of, is_elsewhere},
 };
 
 impl Session {
     /// Selects this channel.
     pub(super) fn enter(&mut self, name: ChannelName) {
-        let outbox = Outbox::default();
-        self.room = Some(Room { name, host: None, known: None, oldest: None, outbox, shown_reason: None });
+        self.room = Some(Room {
+            name,
+            host: None,
+            listed: None,
+            known: None,
+            oldest: None,
+            names: Names::default(),
+            outbox: Outbox::default(),
+            shown_reason: None,
+        });
         self.find_host();
     }
 
@@ -29,7 +37,7 @@ impl Session {
 
     /// Handles the tracker's list of channels.
     pub(super) fn found(&mut self, now: Time, response: Response) {
-        let Some(room) = &self.room else { return };
+        let Some(room) = &mut self.room else { return };
         let channels = match response {
             Response::Channels(channels) => channels,
             Response::Error(error) => {
@@ -37,6 +45,7 @@ impl Session {
             }
             _ => return,
         };
+        self.listed = channels.iter().take(MAX_LISTED).map(|channel| channel.channel_name.clone()).collect();
         let Some(channel) = channels.iter().find(|channel| channel.channel_name == room.name) else {
             let names: Vec<_> = channels.iter().take(10).map(|channel| channel.channel_name.as_str()).collect();
             let others = match (names.is_empty(), channels.len() > names.len()) {
@@ -48,7 +57,9 @@ impl Session {
             return self.try_again(now, reason, 3, None);
         };
         let host = host_of(&self.tracker, &channel.address);
-        if host.same_place(&self.tracker) {
+        // The list does not tell whether the channel lives at the server of a Unix socket: JOIN does.
+        room.listed = self.tracker.path().map(|_| host.clone());
+        if room.listed.is_some() || host.same_place(&self.tracker) {
             // The connection is there already.
             if let Phase::Looking(connection) = mem::replace(&mut self.phase, Phase::Out) {
                 self.phase = Phase::Joining(connection);
@@ -85,7 +96,8 @@ impl Session {
         let known = room.known.as_ref().filter(|_| !skips);
         let since = known.map(|known| known.id - u64::from(known.message.is_some()));
         let from = since.map_or(JoinFrom::Last(PAGE), JoinFrom::After);
-        let request = Request::Join { channel_name: room.name.clone(), from };
+        let username = connection.has_presence.then(|| self.options.user.clone());
+        let request = Request::Join { channel_name: room.name.clone(), from, username };
         connection.ask(&mut self.outputs, PendingRequest::Join { since, skips }, request);
     }
 
@@ -101,6 +113,21 @@ impl Session {
                 self.phase = Phase::Joining(connection);
                 return self.join();
             }
+            Response::Error(error) if error.error == NOT_ALLOWED && self.former_name.is_some() => {
+                self.phase = Phase::Joining(connection);
+                self.take_former_name(&error);
+                return self.join();
+            }
+            Response::Error(error) if is_elsewhere(&error) && room.listed.is_some() => {
+                if let Some(host) = room.listed.take() {
+                    self.is_renaming = false;
+                    self.phase = Phase::Joining(connection);
+                    self.hang_up();
+                    let connection = self.connect(host);
+                    self.phase = Phase::Joining(connection);
+                }
+                return;
+            }
             Response::Error(error) => {
                 let hint = match &*error.error {
                     "Unknown command" => " (this host stores messages, but nobody can listen there)",
@@ -113,14 +140,11 @@ impl Session {
             _ => return,
         };
         let again = room.host.is_some();
-        let same_place = room.host.as_ref().is_some_and(|host| host.same_place(&connection.to));
         let known = room.known.take();
         let missed = known.as_ref().map_or(0, |known| first_id.saturating_sub(known.id + 1));
         // Some of the last messages may have been shown already, unless it is another history.
         let shown = known.as_ref().filter(|known| skips && known.id <= last_id).map_or(0, |known| known.id);
         let anchor = known.and_then(|known| known.message).filter(|anchor| anchor.id == first_id);
-        // Without a message to compare, a history is the same if its server is.
-        let complete = since.is_some_and(|since| since + 1 == first_id) && (anchor.is_some() || same_place);
         let id = anchor.as_ref().map_or(first_id - 1, |anchor| anchor.id).max(shown);
         room.known = Some(Known { id, message: anchor.clone() });
         room.host = Some(connection.to.clone());
@@ -128,22 +152,21 @@ impl Session {
         let welcome = if again {
             "connected again".into()
         } else {
-            let help = if self.interactive { "; /help shows the commands" } else { "" };
-            format!("on {} at {} as {}{help}", room.name, connection.to, self.user)
+            let help = if self.options.interactive { "; /help shows the commands" } else { "" };
+            format!("on {} at {} as {}{help}", room.name, connection.to, self.options.user)
         };
-        let done = last_id < first_id;
         if skips && missed > 0 {
             // The skipped messages precede the last ones.
             room.oldest = None;
         }
-        let reading =
-            Reading { since: now, end: last_id, done, decided: false, complete, anchor, shown, skipping: Skipping::No };
+        let reading = Reading { since: now, anchor, shown, last_earlier: last_id, skipping: Skipping::No };
         self.phase = Phase::Live(connection, reading);
         self.joined_once = true;
         self.left = None;
-        if !skips {
+        if !skips && !mem::take(&mut self.is_renaming) {
             self.note(welcome);
         }
+        self.confirm_name();
         if missed > 0 {
             let missed = count(usize::try_from(missed).unwrap_or(usize::MAX), "message");
             if skips {
@@ -170,29 +193,29 @@ impl Session {
     pub(in crate::cli::chat) fn handle_caught_up(&mut self) {
         self.behind = false;
         if matches!(&self.phase, Phase::Live(_, reading) if reading.skipping == Skipping::Left) {
-            self.join_again();
+            self.join_again(true);
         }
     }
 
     /// Returns whether incoming messages are skipped.
     pub(in crate::cli::chat) const fn is_skipping(&self) -> bool {
-        matches!(&self.phase, Phase::Live(_, reading) if !matches!(reading.skipping, Skipping::No))
+        matches!(&self.phase, Phase::Live(_, reading) if matches!(reading.skipping, Skipping::Leaving | Skipping::Left))
     }
 
     /// Handles the answer to LEAVE, on the same connection.
     pub(super) fn left(&mut self) {
-        if let Phase::Live(_, reading) = &mut self.phase {
-            reading.skipping = Skipping::Left;
-            if !self.behind {
-                self.join_again();
-            }
+        let Phase::Live(_, reading) = &mut self.phase else { return };
+        let skips = mem::replace(&mut reading.skipping, Skipping::Left) != Skipping::Renaming || self.behind;
+        self.is_renaming = !skips;
+        if !self.behind {
+            self.join_again(skips);
         }
     }
 
-    fn join_again(&mut self) {
+    fn join_again(&mut self, skips: bool) {
         if let Phase::Live(connection, _) = mem::replace(&mut self.phase, Phase::Out) {
             self.phase = Phase::Joining(connection);
-            self.join_with(true);
+            self.join_with(skips);
         }
     }
 
@@ -201,7 +224,9 @@ impl Session {
     pub(super) fn try_again(&mut self, now: Time, reason: String, code: u8, retry_after: Option<Duration>) {
         self.hang_up();
         self.phase = Phase::Out;
+        self.is_renaming = false;
         let Some(room) = &mut self.room else { return };
+        room.outbox.lost();
         if room.host.is_some() {
             self.phase = Phase::Waiting { until: now.after(self.backoff.wait(retry_after)) };
             // A repeated reason is shown once.

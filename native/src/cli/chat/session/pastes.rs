@@ -87,13 +87,21 @@ impl Session {
     /// Adds a message to the outbox, unless it is too large for any server.
     pub(super) fn queue(&mut self, text: String) {
         let Some(room) = &mut self.room else { return };
-        let message =
-            Message { username: self.user.clone(), message_content: text, channel_name: Some(room.name.clone()) };
+        let id = match (self.options.new_id)() {
+            Ok(id) => id,
+            Err(reason) => return self.handle_unreadable(&reason),
+        };
+        let message = Message {
+            username: self.options.user.clone(),
+            message_content: text,
+            channel_name: Some(room.name.clone()),
+            client_message_id: Some(id.clone()),
+        };
         let request = Request::Message(message);
         let fits = check_size(&request);
         let Request::Message(Message { message_content: text, .. }) = request else { return };
         match fits {
-            Ok(()) => room.outbox.push(text),
+            Ok(()) => room.outbox.push(id, self.options.user.clone(), text),
             Err(reason) => {
                 let start: String = text.chars().take(40).collect();
                 self.handle_unreadable(&format!("{start}… ({reason})"));

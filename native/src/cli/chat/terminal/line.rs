@@ -54,6 +54,16 @@ impl Line {
         true
     }
 
+    /// Replaces this many bytes before the cursor, if the line has room for the text.
+    pub(super) fn replace_before(&mut self, length: usize, text: &str) -> bool {
+        let start = self.cursor.saturating_sub(length);
+        if self.text.len() - (self.cursor - start) + text.len() > MAX_LINE || !self.text.is_char_boundary(start) {
+            return false;
+        }
+        self.remove_from(start);
+        self.insert(text)
+    }
+
     pub(super) fn backspace(&mut self) {
         self.remove_from(self.previous());
     }
@@ -114,11 +124,13 @@ impl Line {
         self.snap();
     }
 
-    fn before(&self) -> &str {
+    /// Returns the text before the cursor.
+    pub(super) fn before(&self) -> &str {
         self.text.get(..self.cursor).unwrap_or_default()
     }
 
-    fn after(&self) -> &str {
+    /// Returns the text after the cursor.
+    pub(super) fn after(&self) -> &str {
         self.text.get(self.cursor..).unwrap_or_default()
     }
 
@@ -193,6 +205,14 @@ impl History {
         let typed = self.shown.take().map_or_else(|| line.take(), |(_, typed)| typed);
         self.shown = Some((back, typed));
         line.set(earlier.clone());
+    }
+
+    /// Returns the last line that contains a text, in any case of the letters A to Z, among those before the last
+    /// `later` ones, and its number from the last.
+    pub(super) fn find(&self, text: &str, later: usize) -> Option<(usize, &str)> {
+        let text = text.to_ascii_lowercase();
+        let mut lines = self.lines.iter().rev().enumerate().skip(later);
+        lines.find(|(_, line)| line.to_ascii_lowercase().contains(&text)).map(|(back, line)| (back, line.as_str()))
     }
 
     pub(super) fn down(&mut self, line: &mut Line) {

@@ -7,9 +7,11 @@
 //! 0.29 alone holds a paste of any size until it ends. unicode-segmentation and unicode-width find character boundaries
 //! and widths.
 
+mod completing;
 mod drawing;
 mod layout;
 mod line;
+mod searching;
 
 use std::{collections::VecDeque, io, mem, time::Duration};
 
@@ -19,11 +21,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::input::UserInput;
+use super::{completion::Completion, input::UserInput};
 use crate::cli::terminal::{Key, Keys, MAX_PASTE, Modes, Output, modes, start_keys};
+use completing::Completing;
 use drawing::Drawn;
 use layout::Layout;
 use line::{History, Line, MAX_LINE};
+use searching::Searching;
 
 const PROMPT: &str = "> ";
 const QUESTION: &str = "y/n> ";
@@ -46,6 +50,9 @@ pub(super) struct Terminal {
     pressed: VecDeque<Key>,
     line: Line,
     history: History,
+    /// The completion that the last key began or went on with.
+    completing: Option<Completing>,
+    searching: Option<Searching>,
     /// The line that was being typed when a question was asked, while it is open.
     set_aside: Option<Line>,
     /// Text to be shown above the line, and control sequences before it.
@@ -73,6 +80,8 @@ impl Terminal {
             pressed: VecDeque::new(),
             line: Line::default(),
             history: History::default(),
+            completing: None,
+            searching: None,
             set_aside: None,
             above: PASTES_ON.into(),
             drawn: Drawn::default(),
@@ -150,12 +159,22 @@ impl Terminal {
 
     /// Sets whether the next line answers a question.
     pub(super) fn ask(&mut self, question: bool) {
+        self.completing = None;
+        if let Some(searching) = self.searching.take() {
+            searching.cancel(&mut self.line);
+        }
         match (question, self.set_aside.take()) {
             (true, None) => self.set_aside = Some(mem::take(&mut self.line)),
             (true, aside) => self.set_aside = aside,
             (false, Some(aside)) => self.line = aside,
             (false, None) => {}
         }
+        self.changed = true;
+    }
+
+    /// Completes the text before the cursor, after [`UserInput::Complete`].
+    pub(super) fn complete(&mut self, completion: Completion) {
+        self.completing = Completing::begin(&mut self.line, completion);
         self.changed = true;
     }
 
@@ -173,8 +192,19 @@ impl Terminal {
     }
 
     fn press(&mut self, key: Key) -> Option<UserInput> {
+        let key = self.search(key)?;
+        let completing = self.completing.take();
         let line = &mut self.line;
         match key {
+            Key::Char('\t') if self.set_aside.is_none() && completing.is_some() => {
+                self.completing = completing;
+                if let Some(completing) = &mut self.completing {
+                    completing.next(line);
+                }
+            }
+            Key::Char('\t') if self.set_aside.is_none() => return Some(UserInput::Complete(line.before().into())),
+            Key::Search if self.set_aside.is_none() => self.searching = Some(Searching::begin(line)),
+            Key::Search => {}
             Key::Char(char) => {
                 if !line.insert(char.encode_utf8(&mut [0; 4])) {
                     return Some(too_long(line.text().len() + char.len_utf8()));
@@ -224,6 +254,29 @@ impl Terminal {
         None
     }
 
+    /// Handles a key of a search. Returns the key if it is for the line.
+    fn search(&mut self, key: Key) -> Option<Key> {
+        let Some(mut searching) = self.searching.take() else { return Some(key) };
+        let (history, line) = (&mut self.history, &mut self.line);
+        match key {
+            Key::Char(char) if char != '\t' => searching.push(char, history, line),
+            Key::Backspace => searching.pop(history, line),
+            Key::Search => searching.again(history, line),
+            Key::Interrupt => {
+                searching.cancel(line);
+                return None;
+            }
+            key => {
+                let is_shown = searching.has_found();
+                searching.accept(line);
+                // A line that comes back only now is not sent unseen.
+                return Some(key).filter(|key| is_shown || *key != Key::Enter);
+            }
+        }
+        self.searching = Some(searching);
+        None
+    }
+
     /// A paste of one line goes into the line that is being typed. It is text: where it would begin a command, it gets
     /// the slash that makes it none. It answers no question.
     fn paste(&mut self, text: String) -> Option<UserInput> {
@@ -255,8 +308,12 @@ impl Terminal {
         if self.suspending {
             out += PASTES_OFF;
         } else {
-            let prompt = if self.set_aside.is_some() { QUESTION } else { PROMPT };
-            let layout = Layout::new(prompt, self.line.text(), self.line.cursor(), columns);
+            let prompt = match &self.searching {
+                Some(searching) => searching.prompt(),
+                None if self.set_aside.is_some() => QUESTION.into(),
+                None => PROMPT.into(),
+            };
+            let layout = Layout::new(&prompt, self.line.text(), self.line.cursor(), columns);
             out += &self.drawn.draw(&layout.window(rows.saturating_sub(1)));
         }
         self.output.write(out);
