@@ -1,18 +1,24 @@
-//! Checksums of rows: CRC-32C, which no change of a single bit leaves as it was.
+//! Checksums of rows: CRC-32C (also named CRC-32/iSCSI), which no change of a single bit leaves as it was.
 
+use crc_fast::crc32_iscsi;
 use rusqlite::{Connection, Error, functions::FunctionFlags, types::ValueRef};
 
 /// The name of the SQL function that computes the checksum of its arguments.
 const FUNCTION: &str = "row_checksum";
 
-/// The checksum of a row's columns, in the order in which they are added.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Checksum(u32);
+/// The columns of a row, in the order in which they are added, of which the checksum is computed at the end: one call
+/// for a whole row costs a third of one for each column.
+#[derive(Debug, Default)]
+pub(super) struct Checksum(Vec<u8>);
+
+/// Bytes that are kept for the next row.
+const KEPT: usize = 4096;
 
 impl Checksum {
     #[must_use]
-    pub(super) fn number(self, number: i64) -> Self {
-        self.bytes(&number.to_le_bytes())
+    pub(super) fn number(mut self, number: i64) -> Self {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
     }
 
     #[must_use]
@@ -20,25 +26,48 @@ impl Checksum {
         self.length_and_bytes(text.as_bytes())
     }
 
+    /// Adds a text, and nothing for none.
+    #[must_use]
+    pub(super) fn text_if(self, text: Option<&str>) -> Self {
+        match text {
+            Some(text) => self.text(text),
+            None => self,
+        }
+    }
+
     /// Adds a number, or NULL.
     #[must_use]
-    pub(super) fn optional(self, number: Option<i64>) -> Self {
-        number.map_or_else(|| self.bytes(&[0]), |number| self.number(number))
+    pub(super) fn optional(mut self, number: Option<i64>) -> Self {
+        match number {
+            Some(number) => self.number(number),
+            None => {
+                self.0.push(0);
+                self
+            }
+        }
     }
 
     /// Returns the number that a row keeps: signed, so that SQLite needs four bytes for it.
-    pub(super) const fn finish(self) -> i64 {
-        self.0.cast_signed() as i64
+    pub(super) fn finish(&self) -> i64 {
+        crc32_iscsi(&self.0).cast_signed().into()
     }
 
-    fn length_and_bytes(self, bytes: &[u8]) -> Self {
-        self.bytes(&(bytes.len() as u64).to_le_bytes()).bytes(bytes)
+    /// Returns the number of bytes added.
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
     }
 
-    /// Adds bytes as they are.
-    #[must_use]
-    pub(super) fn bytes(self, bytes: &[u8]) -> Self {
-        Self(crc32c::crc32c_append(self.0, bytes))
+    /// Takes back everything but the first `length` bytes, for the next row.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+        self.0.shrink_to(KEPT);
+    }
+
+    fn length_and_bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.reserve(size_of::<u64>() + bytes.len());
+        self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(bytes);
+        self
     }
 }
 

@@ -19,6 +19,7 @@ use std::{
 };
 
 use chanwire_core::hub::Write;
+use crc_fast::crc32_iscsi;
 use rusqlite::Connection;
 
 use super::{
@@ -60,14 +61,14 @@ impl LastCommit {
         let mut bytes = [&MAGIC[..], &salts, &frames.to_be_bytes(), &self.messages.to_be_bytes()].concat();
         bytes.extend(self.last.0.to_be_bytes());
         bytes.extend(self.last.1.to_be_bytes());
-        bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
+        bytes.extend(crc32_iscsi(&bytes).to_be_bytes());
         bytes
     }
 
     /// Decodes a note; `None` if it is torn, or nothing that this program wrote.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (content, sum) = bytes.first_chunk::<LENGTH>()?.split_last_chunk()?;
-        if crc32c::crc32c(content) != u32::from_be_bytes(*sum) {
+        if crc32_iscsi(content) != u32::from_be_bytes(*sum) {
             return None;
         }
         let content = content.strip_prefix(&MAGIC)?;

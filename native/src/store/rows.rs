@@ -1,6 +1,6 @@
 //! The database's rows, each with its checksum.
 
-use std::{collections::BTreeSet, fmt, path::Path};
+use std::{collections::BTreeSet, fmt, mem, path::Path};
 
 use chanwire_core::{
     hub::{ChannelLog, ChannelRecord, DamagedName, ReleasedChannel, Snapshot},
@@ -208,7 +208,7 @@ impl LogRow {
         let sum = Checksum::default().number(self.log).text(&self.name);
         let sum = sum.number(integer(self.last_id)?).number(integer(self.first_id)?).number(self.last_timestamp);
         let sum = sum.number(integer(self.bytes)?).number(self.since);
-        Ok(self.account.as_ref().map_or(sum, |account| sum.text(account)).finish())
+        Ok(sum.text_if(self.account.as_deref()).finish())
     }
 
     /// Writes the row, replacing one with the same number.
@@ -240,9 +240,6 @@ impl From<LogRow> for ChannelLog {
     }
 }
 
-/// The longest row of `messages` that is copied to be checksummed in one call.
-const COPIED: usize = 1024;
-
 /// The columns of a row of `messages` that its checksum covers beside the key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageColumns<'a> {
@@ -270,9 +267,12 @@ impl<'a> MessageColumns<'a> {
     /// Adds those to a checksum that were added after it, where they have not their default.
     fn add_later(&self, sum: Checksum) -> Checksum {
         let Self { account, deleted, deletes, .. } = *self;
-        let sum = account.map_or(sum, |account| sum.text(account));
-        let sum = deletes.map_or(sum, |id| sum.text("deletes").number(id.cast_signed()));
-        if deleted { sum.text("deleted") } else { sum }
+        let sum = sum.text_if(account);
+        let sum = match deletes {
+            Some(id) => sum.text("deletes").number(id.cast_signed()),
+            None => sum,
+        };
+        sum.text_if(deleted.then_some("deleted"))
     }
 }
 
@@ -282,36 +282,26 @@ pub(super) const MESSAGE: &str = "place, timestamp, username, content, account, 
 /// The checksums of one channel's rows of `messages`.
 #[derive(Debug)]
 pub(super) struct MessageChecksums {
-    of_name: Checksum,
-    /// The row last checksummed. Kept for its memory.
-    row: Vec<u8>,
+    /// Begins with the channel's name.
+    row: Checksum,
+    name_length: usize,
 }
 
 impl MessageChecksums {
     /// Each checksum begins with the channel's name.
     pub(super) fn new(channel_name: &str) -> Self {
-        Self { of_name: Checksum::default().text(channel_name), row: Vec::new() }
+        let row = Checksum::default().text(channel_name);
+        Self { name_length: row.len(), row }
     }
 
     /// Computes the checksum of a row.
     pub(super) fn of(&mut self, key: i64, row: &MessageColumns<'_>) -> i64 {
         let MessageColumns { timestamp, username, content, .. } = *row;
-        let (user_length, content_length) = (username.len() as u64, content.len() as u64);
-        let length = size_of_val(&[0_u64; 4]) + username.len() + content.len();
-        if length > COPIED {
-            let sum = self.of_name.number(key).number(timestamp).text(username).text(content);
-            return row.add_later(sum).finish();
-        }
-        // The cost of a short row is mostly that of each call.
-        self.row.clear();
-        self.row.reserve(length);
-        self.row.extend_from_slice(&key.to_le_bytes());
-        self.row.extend_from_slice(&timestamp.to_le_bytes());
-        self.row.extend_from_slice(&user_length.to_le_bytes());
-        self.row.extend_from_slice(username.as_bytes());
-        self.row.extend_from_slice(&content_length.to_le_bytes());
-        self.row.extend_from_slice(content.as_bytes());
-        row.add_later(self.of_name.bytes(&self.row)).finish()
+        let sum = mem::take(&mut self.row).number(key).number(timestamp).text(username).text(content);
+        self.row = row.add_later(sum);
+        let checksum = self.row.finish();
+        self.row.truncate(self.name_length);
+        checksum
     }
 }
 
@@ -395,7 +385,7 @@ impl ChannelRow {
         let sum = Checksum::default().number(integer(self.position)?).text(&self.name).text(&self.host);
         let sum = sum.number(self.port.into()).text(&self.registered_from);
         let sum = sum.optional(self.lease.map(Into::into)).optional(self.released);
-        Ok(self.account.as_ref().map_or(sum, |account| sum.text(account)).finish())
+        Ok(sum.text_if(self.account.as_deref()).finish())
     }
 
     /// Converts the row to a record. The error describes an invalid row with a correct checksum.
