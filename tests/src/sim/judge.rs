@@ -260,7 +260,7 @@ impl Judge {
         credentials: &Credentials,
         response: &Response,
         after_hello: bool,
-        asked: &Asked,
+        (asked, disk): (&Asked, &Disk),
     ) {
         let ledger = self.ledgers.entry(link).or_default();
         let peer = ledger.peer.map(of_subscriber);
@@ -287,6 +287,9 @@ impl Judge {
                 assert!(most >= 5, "{credentials:?} is refused after {most} attempts");
                 assert_eq!(error.retry_after.is_some(), after_hello, "{error:?}");
                 self.tally.too_many_attempts += 1;
+            }
+            Response::Error(error) if error.error == "Not allowed" => {
+                self.check_not_allowed(&Request::Auth(credentials.clone()), error, link, (asked, disk));
             }
             _ => panic!("AUTH is answered {response:?}"),
         }
@@ -685,7 +688,7 @@ impl Judge {
                 self.find(from, &request, |version| version.lives_here(channel_name))
             }
             (Request::Auth(credentials), Reply::Response(response)) => {
-                self.authenticated(link, credentials, response, after_hello, &asked);
+                self.authenticated(link, credentials, response, after_hello, (&asked, disk));
                 from
             }
             (_, Reply::Response(Response::Error(error))) => {
