@@ -263,7 +263,7 @@ fn sql_computes_the_checksum_of_a_message_of_any_length() {
     let mut checksums = MessageChecksums::new("general");
     let (key, timestamp, username) = (1 << 38 | 7, 1_698_937_472, "ü");
     // A long row leaves nothing of itself in a short one after it, and a guest's checksum says nothing of an account.
-    for length in [0, 1, 100, COPIED - 35, COPIED - 34, COPIED - 33, 5000, 3] {
+    for length in [0, 1, 100, 400, 5000, 100_000, 3] {
         let content = "x".repeat(length);
         for (account, deleted, deletes, more) in [
             (None, false, None, ""),
