@@ -175,8 +175,14 @@ impl Hub {
                 }
             }
             None => {
+                let (channel_name, message) = target;
+                // Its channel, or the right to delete in it, may be gone meanwhile.
+                let reply = match self.decide_delete(id, channel_name, *message) {
+                    Verdict::Answer(reply) => reply,
+                    Verdict::Store(_) | Verdict::Wait(_) | Verdict::LookUp(_) => refusal::not_read().into(),
+                };
                 self.set_place(id, Place::None);
-                self.answer_first(id, refusal::not_read().into());
+                self.answer_first(id, reply);
                 self.go_on(id);
             }
         }

@@ -315,10 +315,7 @@ impl Trial {
                         "Not allowed",
                         format!("Message {message} of '{name}' is the record of a deletion, which cannot be deleted"),
                     )),
-                    () if is_unread => {
-                        assert_eq!(text(&bytes), text(&encode(&Response::Error(history_failed()))));
-                        None
-                    }
+                    () if is_unread && bytes == encode(&Response::Error(history_failed())) => None,
                     () if is_dropped => {
                         Some(("Message not found", format!("The channel '{name}' has no message {message}")))
                     }
