@@ -8,7 +8,7 @@ use super::{
     phase::{Phase, PhaseEvent},
 };
 use crate::{
-    Limits, Time,
+    Limits, Span, Time,
     wire::{Decoder, Fault, Item, StartLine},
 };
 
@@ -133,6 +133,11 @@ impl<H: StartLine> ConnectionCore<H> {
     /// Returns whether no item can come any more.
     pub(crate) const fn is_input_closed(&self) -> bool {
         !self.phase.decodes() || self.decoder.is_closed()
+    }
+
+    /// Returns the bytes that the decoder is skipping, as far as they have come.
+    pub(super) const fn skipping(&self) -> Option<Span> {
+        self.decoder.skipping()
     }
 
     /// Returns the number of bytes that are buffered and not decoded.

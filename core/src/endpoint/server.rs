@@ -14,7 +14,7 @@ use super::{
     throttle::{Cost, RateScope, Throttle, Throttled},
 };
 use crate::{
-    Limits, Time,
+    Limits, Span, Time,
     wire::{Command, ErrorResponse, Hello, Item, MAX_HISTORY, Notice, Request, Response},
 };
 
@@ -513,6 +513,12 @@ impl Server {
         }
     }
 
+    fn charge_skipped(&mut self, now: Time, span: Option<Span>) {
+        if let (Some(throttle), Some(span)) = (&mut self.throttle, span) {
+            throttle.charge_skipped(now, span);
+        }
+    }
+
     fn has_room(&self) -> bool {
         let limits = &self.core.limits;
         self.pipeline.len() < limits.max_in_flight
@@ -567,8 +573,11 @@ impl Server {
                     self.charge(now, Cost::Fault(0));
                     self.refuse(fault.reply(), !fault.is_recoverable(), now);
                 }
-                Some(Item::Skipped(..)) => {}
-                None => caught_up = true,
+                Some(Item::Skipped(span, _)) => self.charge_skipped(now, Some(span)),
+                None => {
+                    caught_up = true;
+                    self.charge_skipped(now, self.core.skipping());
+                }
             }
         }
         self.core.buffer(input);

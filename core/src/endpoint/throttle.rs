@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::{mem, time::Duration};
 
-use crate::{Bucket, Rate, Time, wire::Command};
+use crate::{Bucket, Rate, Span, Time, wire::Command};
 
 /// The rate at which a [`Server`](super::Server) takes requests: one of its connection, and one that it shares with
 /// all connections from its address.
@@ -21,6 +21,10 @@ pub struct Throttle {
     pause: Option<Pause>,
     /// The time spent in pauses that are over.
     paused: Throttled,
+    /// The end of the last skipped bytes in the connection's stream.
+    skipped_to: u64,
+    /// Skipped bytes that are not charged yet.
+    skipped: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +63,8 @@ impl Throttled {
     }
 }
 
-/// The payload bytes that a request's units cover. Each further 4 KiB cost one unit more.
-const BYTES_PER_UNIT: usize = 4096;
+/// The payload bytes that a request's units cover. Each further 4 KiB cost one unit more, as do skipped bytes.
+const BYTES_PER_UNIT: u64 = 4096;
 
 impl Throttle {
     /// Makes the throttle of a new connection from an address with this bucket.
@@ -77,7 +81,15 @@ impl Throttle {
 
     const fn with(connection: Rate, address: Option<Arc<Bucket>>) -> Self {
         let paused = Throttled { connection: Duration::ZERO, address: Duration::ZERO };
-        Self { connection: Bucket::new(connection), address, is_reserved: false, pause: None, paused }
+        Self {
+            connection: Bucket::new(connection),
+            address,
+            is_reserved: false,
+            pause: None,
+            paused,
+            skipped_to: 0,
+            skipped: 0,
+        }
     }
 
     /// Returns the connection's own rate.
@@ -132,7 +144,22 @@ impl Throttle {
 
     /// Takes the units of what was decoded.
     pub(super) fn charge(&mut self, now: Time, cost: Cost) {
-        let units = cost.units();
+        self.take(now, cost.units());
+    }
+
+    /// Takes the units of bytes that are skipped: white space, and what follows a fault. Those that were charged before
+    /// are not charged again.
+    pub(super) fn charge_skipped(&mut self, now: Time, span: Span) {
+        let skipped = self.skipped + span.end.saturating_sub(span.start.max(self.skipped_to));
+        self.skipped_to = self.skipped_to.max(span.end);
+        self.skipped = skipped % BYTES_PER_UNIT;
+        let units = skipped / BYTES_PER_UNIT;
+        if units > 0 {
+            self.take(now, units);
+        }
+    }
+
+    fn take(&mut self, now: Time, units: u64) {
         self.connection.charge(now, units);
         if let Some(address) = &self.address {
             address.charge(now, units - u64::from(mem::take(&mut self.is_reserved)));
@@ -167,6 +194,6 @@ impl Cost {
                 payload,
             ) => (5, payload),
         };
-        units + (payload.saturating_sub(1) / BYTES_PER_UNIT) as u64
+        units + payload.saturating_sub(1) as u64 / BYTES_PER_UNIT
     }
 }

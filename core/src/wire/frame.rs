@@ -264,6 +264,16 @@ impl<H: StartLine> Decoder<H> {
         Some(Partial { span: Span::new(start, self.cursor), start_line, place })
     }
 
+    /// Returns the bytes that are being skipped, as far as they have come. It is right only once
+    /// [`next_item`](Self::next_item) gave `None`.
+    #[must_use]
+    pub const fn skipping(&self) -> Option<Span> {
+        match &self.state {
+            State::Between { space: start, .. } | State::Skip { start, .. } => Some(Span::new(*start, self.cursor)),
+            _ => None,
+        }
+    }
+
     /// Gives up the frame that is still arriving, because it took longer than `seconds`. `None` between frames.
     pub fn time_out(&mut self, seconds: u64) -> Option<Fault> {
         let partial = self.partial()?;

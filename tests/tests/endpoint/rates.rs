@@ -90,3 +90,21 @@ fn a_connection_that_is_shut_down_takes_what_it_has_read_at_once() {
     assert!(!written(&mut end, at(2)).is_empty());
     assert_eq!(due(&end.endpoint), Some((2_002, Timer::Linger)));
 }
+
+#[test]
+fn skipped_bytes_cost_a_unit_for_each_4_096_however_they_come() {
+    for step in [1, 100, 4096, 20_000] {
+        let mut end = throttled();
+        let spaces = b" ".repeat(3 * 4096 - 1);
+        let mut left = &spaces[..];
+        while let Some((bytes, rest)) =
+            left.split_at_checked(step.min(left.len())).filter(|(bytes, _)| !bytes.is_empty())
+        {
+            feed(&mut end, at(0), bytes);
+            left = rest;
+        }
+        // Two units are there, and two are taken.
+        assert!(!end.endpoint.wants_read(), "{step}");
+        assert_eq!(due(&end.endpoint), Some((1_000, Timer::Rate)), "{step}");
+    }
+}
