@@ -70,7 +70,8 @@ impl Default for AddressLimits {
 }
 
 /// A network: the addresses that begin with the same bits. It is written as its first address and their number, such as
-/// `192.0.2.0/24`; an address alone is a network of one.
+/// `192.0.2.0/24`; an address alone is a network of one. IPv4 addresses that are written as IPv6 addresses, such as
+/// `::ffff:192.0.2.0/120`, are a network of IPv4 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
     first: IpAddr,
@@ -130,7 +131,7 @@ impl FromStr for Network {
         let first: IpAddr = address.parse().map_err(|_| NetworkError::NoAddress)?;
         let most = if first.is_ipv4() { 32 } else { 128 };
         let is_number = |bits: &str| (1..=3).contains(&bits.len()) && bits.bytes().all(|byte| byte.is_ascii_digit());
-        let bits = match bits {
+        let bits: u8 = match bits {
             Some(bits) if is_number(bits) => bits.parse().map_err(|_| NetworkError::Bits)?,
             Some(_) => return Err(NetworkError::Bits),
             None => most,
@@ -142,7 +143,14 @@ impl FromStr for Network {
             IpAddr::V4(first) => first.to_bits().checked_shl(bits.into()).unwrap_or(0) != 0,
             IpAddr::V6(first) => first.to_bits().checked_shl(bits.into()).unwrap_or(0) != 0,
         };
-        if beyond { Err(NetworkError::BitsBeyond) } else { Ok(Self { first, bits }) }
+        if beyond {
+            return Err(NetworkError::BitsBeyond);
+        }
+        // Addresses are compared in their canonical form.
+        Ok(match (canonical(first), bits.checked_sub(96)) {
+            (first @ IpAddr::V4(_), Some(bits)) => Self { first, bits },
+            _ => Self { first, bits },
+        })
     }
 }
 
@@ -409,6 +417,13 @@ mod tests {
         }
         let all: Network = "0.0.0.0/0".parse().unwrap();
         assert!(all.contains(address("255.255.255.255")) && !all.contains(address("::")));
+        for (text, same) in [
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+        ] {
+            assert_eq!(text.parse::<Network>(), same.parse());
+        }
         assert_eq!("192.0.2.0/33".parse::<Network>(), Err(NetworkError::Bits));
         assert_eq!("192.0.2.0/-1".parse::<Network>(), Err(NetworkError::Bits));
         assert_eq!("192.0.2.0/+8".parse::<Network>(), Err(NetworkError::Bits));
