@@ -12,6 +12,7 @@ use std::{
     net::SocketAddr,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use chanwire_core::{
@@ -118,20 +119,21 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, F: FnOnce(S, Ending)>(
         let clock = session.link.clock;
         let ending = driver::drive(&mut server, &mut stream, &mut session, clock).await;
         let mut end = server.ended(matches!(ending, Ending::Failed(_)));
-        if is_incomplete_record(&ending) {
-            (end.reason, end.limit) = (Reason::RequestTimedOut, None);
+        if let Some(timeout) = incomplete_record(&ending) {
+            (end.reason, end.limit) = (Reason::RequestTimedOut, Some(("request_timeout", timeout.as_secs())));
         }
         session.link.counts.end(end.reason);
-        ended::log(session.accepted, &server, end, session.begin, clock.now());
+        ended::log(&session, &server, end, clock.now());
         // The peer sees the end once the hub knows of it.
         drop(session);
         at_end(stream, ending);
     }
 }
 
-/// Returns whether the peer has begun a TLS record and not sent the rest in time.
-fn is_incomplete_record(ending: &Ending) -> bool {
-    matches!(ending, Ending::Failed(error) if error.get_ref().is_some_and(|error| error.is::<IncompleteRecord>()))
+/// Returns the time within which the peer has not sent the rest of a TLS record, if that is the end.
+fn incomplete_record(ending: &Ending) -> Option<Duration> {
+    let Ending::Failed(error) = ending else { return None };
+    error.get_ref()?.downcast_ref::<IncompleteRecord>().map(|record| record.timeout)
 }
 
 /// Sends an error to a connection that is not served, and closes it as the protocol prescribes.

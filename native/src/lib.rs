@@ -39,6 +39,7 @@ mod local_addresses;
 mod logging;
 mod mailbox;
 mod metrics;
+mod openings;
 mod proxy_header;
 mod refusals;
 mod serve_error;

@@ -29,6 +29,7 @@ use crate::{
     driver::Ending,
     file_limit::Files,
     metrics::Kind,
+    openings::Openings,
     proxy_header::{self, NoHeader},
     refusals::{Cause, Refusals},
     socket::AcceptedStream,
@@ -45,8 +46,9 @@ const MAX_OPERATORS: u32 = 16;
 /// The open files of refused connections and of the operator's.
 pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
 
-/// The most connections through proxies that have not sent their header. Beyond these, accepting waits.
-pub(crate) const PROXIED_FILES: u32 = 64;
+/// The most connections through proxies that have not sent their header. Beyond these, the oldest of the proxy with most
+/// are closed.
+pub(crate) const PROXIED_FILES: u32 = 1024;
 
 /// Time for the first byte of a refused connection, where it tells TLS from plain text.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -83,8 +85,8 @@ pub(crate) struct Acceptor {
     /// Permits of the connections that are being told that they are refused.
     refusing: Arc<Semaphore>,
     refusals: Arc<Refusals>,
-    /// Permits of the connections through proxies that have not sent their header.
-    proxied: Arc<Semaphore>,
+    /// The connections through proxies that have not sent their header.
+    proxied: Openings,
     operators: Arc<Semaphore>,
     refused_operators: Arc<Semaphore>,
     files: Files,
@@ -101,7 +103,7 @@ impl Acceptor {
             connections: Seats { free: semaphore(files.connections), all: Mutex::new(files.connections) },
             refusing: semaphore(files.part(MAX_REFUSALS)),
             refusals: Arc::default(),
-            proxied: semaphore(files.part(PROXIED_FILES)),
+            proxied: Openings::new(files.part(PROXIED_FILES) as usize),
             operators: semaphore(files.part(MAX_OPERATORS)),
             refused_operators: semaphore(files.part(MAX_OPERATORS)),
             files,
@@ -145,7 +147,7 @@ impl Acceptor {
             };
             match &config.proxies {
                 None => self.admit(stream, peer, &config, config.has_address_rights, &stop),
-                Some(proxies) => self.receive(stream, peer, proxies, &config, stop.clone()).await,
+                Some(proxies) => self.receive(stream, peer, proxies, &config, stop.clone()),
             }
         }
     }
@@ -218,24 +220,18 @@ impl Acceptor {
     }
 
     /// Takes in a connection of a proxy, which is admitted once its header is read. Any other is closed.
-    async fn receive(
+    fn receive(
         self: &Arc<Self>,
         stream: TcpStream,
         proxy: SocketAddr,
         proxies: &[Network],
         config: &ListenerConfig,
-        mut stop: watch::Receiver<bool>,
+        stop: watch::Receiver<bool>,
     ) {
         if !proxies.iter().any(|network| network.contains(proxy.ip())) {
             return self.note_refusal(Cause::no_proxy(), Some(proxy));
         }
-        let permit = tokio::select! {
-            permit = self.proxied.clone().acquire_owned() => permit,
-            _ = stop.wait_for(|stop| *stop) => return,
-        };
-        // The semaphore is never closed.
-        let Ok(permit) = permit else { return };
-        tokio::spawn(self.clone().read_header(stream, proxy, config.clone(), stop, permit));
+        tokio::spawn(self.clone().read_header(stream, proxy, config.clone(), stop));
     }
 
     /// Reads the header of a connection of a proxy, and admits the client.
@@ -245,12 +241,14 @@ impl Acceptor {
         proxy: SocketAddr,
         config: ListenerConfig,
         mut stop: watch::Receiver<bool>,
-        _permit: OwnedSemaphorePermit,
     ) {
+        let mut opening = self.proxied.begin(proxy.ip());
         let header = tokio::select! {
             header = proxy_header::read(&mut stream) => header,
+            () = opening.displaced() => Err(NoHeader::Displaced),
             _ = stop.wait_for(|stop| *stop) => return,
         };
+        drop(opening);
         match header {
             Ok(source) => {
                 let has_rights = config.has_address_rights && source.is_some();

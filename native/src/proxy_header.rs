@@ -15,6 +15,8 @@ pub(crate) enum NoHeader {
     Wrong(#[from] ProxyHeaderError),
     #[error("its PROXY header was not complete after {} seconds", TIMEOUT.as_secs())]
     Late,
+    #[error("others came before its PROXY header was complete")]
+    Displaced,
     #[error("it ended without a byte")]
     Silent,
     #[error("it ended before its PROXY header was complete")]

@@ -25,37 +25,43 @@ pub(crate) struct Cause {
     reason: Reason,
     /// The limit that was reached: its name, and its value.
     limit: Option<(&'static str, u64)>,
+    /// Whether the peer is none of the proxies for which the listener is.
+    is_no_proxy: bool,
 }
 
 impl Cause {
     /// Returns the cause of refusals when all connections are in use.
     pub(crate) fn full(limit: u32) -> Self {
-        Self { reason: Reason::ServerBusy, limit: Some((MAX_CONNECTIONS, limit.into())) }
+        Self::of(Reason::ServerBusy, Some((MAX_CONNECTIONS, limit.into())))
     }
 
     /// Returns the cause of refusals when all operator connections are in use.
     pub(crate) fn too_many_operators(limit: u32) -> Self {
-        Self { reason: Reason::ServerBusy, limit: Some((MAX_OPERATORS, limit.into())) }
+        Self::of(Reason::ServerBusy, Some((MAX_OPERATORS, limit.into())))
     }
 
     /// Returns the cause of refusals by a listener for proxies, when the peer is not one.
     pub(crate) const fn no_proxy() -> Self {
-        Self { reason: Reason::Denied, limit: None }
+        Self { is_no_proxy: true, ..Self::of(Reason::Denied, None) }
     }
 
     /// Returns the cause of refusals when a proxy sends no valid PROXY header.
     pub(crate) const fn proxy_header() -> Self {
-        Self { reason: Reason::ProxyHeader, limit: None }
+        Self::of(Reason::ProxyHeader, None)
     }
 
     /// Returns the cause of refusals of plain text where TLS is required.
     pub(crate) const fn encryption_required() -> Self {
-        Self { reason: Reason::EncryptionRequired, limit: None }
+        Self::of(Reason::EncryptionRequired, None)
     }
 
     /// Returns the cause of refusals when a TLS handshake fails.
     pub(crate) const fn tls_handshake() -> Self {
-        Self { reason: Reason::TlsHandshake, limit: None }
+        Self::of(Reason::TlsHandshake, None)
+    }
+
+    const fn of(reason: Reason, limit: Option<(&'static str, u64)>) -> Self {
+        Self { reason, limit, is_no_proxy: false }
     }
 
     pub(crate) const fn reason(self) -> Reason {
@@ -72,7 +78,10 @@ impl Cause {
                 "TLS handshake failed: closed connections; chanwire_tls_handshake_failures_total counts them by cause"
             }
             None if matches!(self.reason, Reason::EncryptionRequired) => "TLS is required: refused plain connections",
-            None => "not an allowed network: closed connections",
+            None if self.is_no_proxy => {
+                "not a proxy of this listener: closed connections; if it is yours, add its address to proxy_from"
+            }
+            None => "denied by limits.deny: closed connections",
             Some((MAX_CONNECTIONS, _)) => "connection limit reached: refused connections",
             Some((MAX_OPERATORS, _)) => "operator connection limit reached: refused connections",
             Some(_) if peer.is_some_and(is_private) => {
@@ -86,7 +95,7 @@ impl Cause {
 
 impl From<Refusal> for Cause {
     fn from(refusal: Refusal) -> Self {
-        Self { reason: refusal.reason(), limit: refusal.limit() }
+        Self::of(refusal.reason(), refusal.limit())
     }
 }
 
@@ -147,8 +156,9 @@ impl Refusals {
                     )
                 };
             }
-            // Programs that try every address of the internet are no news.
-            if matches!(cause.reason, Reason::Denied | Reason::TlsHandshake | Reason::EncryptionRequired) {
+            // Programs that try every address of the internet are no news; a proxy that is kept out is.
+            let is_common = matches!(cause.reason, Reason::Denied | Reason::TlsHandshake | Reason::EncryptionRequired);
+            if is_common && !cause.is_no_proxy {
                 event!(info);
             } else {
                 event!(warn);

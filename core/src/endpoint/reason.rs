@@ -2,6 +2,16 @@
 
 use crate::wire::ErrorResponse;
 
+// Each variant has its place in the list of all.
+const _: () = {
+    let (mut place, mut rest) = (0, Reason::ALL);
+    while let [first, others @ ..] = rest {
+        assert!(*first as usize == place);
+        (place, rest) = (place + 1, others);
+    }
+    assert!(place == Reason::ServerClosed as usize + 1);
+};
+
 /// The reason for the end of a server's connection: one vocabulary for the log, metrics and programs.
 ///
 /// Its [name](Self::as_str) is that of the error that the peer was told, if any, in lower case with underscores. The

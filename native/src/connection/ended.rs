@@ -5,13 +5,12 @@ use chanwire_core::{
     endpoint::{ConnectionEnd, Reason, Server, Traffic},
 };
 
-use super::Accepted;
-use crate::metrics::Kind;
+use super::{Accepted, Session};
 
-/// Logs the end of a connection that began at `begin`: its reason, and what it exchanged. Everything in it is a number
-/// or one of the server's own words.
-pub(super) fn log(accepted: Accepted, server: &Server, end: ConnectionEnd, begin: Time, now: Time) {
-    let Accepted { id, kind, peer, listener, .. } = accepted;
+/// Logs the end of a connection: its reason, and what it exchanged. Everything in it is a number, one of the server's
+/// own words, or the name of an account, which has no character that must be escaped.
+pub(super) fn log(session: &Session, server: &Server, end: ConnectionEnd, now: Time) {
+    let Accepted { id, kind, peer, listener, .. } = session.accepted;
     let ConnectionEnd { reason, limit, .. } = end;
     let throttled = server.throttled(now).map_or(0, |times| (times.connection + times.address).as_millis());
     let Traffic { received_bytes: received, sent_bytes: sent, requests, refusals: faults, pushes, .. } =
@@ -23,11 +22,12 @@ pub(super) fn log(accepted: Accepted, server: &Server, end: ConnectionEnd, begin
                 id = id.0,
                 peer = peer.map(tracing::field::display),
                 listener = listener.map(|listener| listener.index()),
-                kind = if kind == Kind::Plain { "client" } else { kind.name() },
+                kind = kind.name(),
+                account = session.sign_ins.account(),
                 reason = reason.as_str(),
                 limit = limit.map(|(name, _)| name),
                 value = limit.map(|(_, value)| value),
-                seconds = now.since(begin).as_secs(),
+                seconds = now.since(session.begin).as_secs(),
                 requests,
                 faults,
                 received,

@@ -1,27 +1,24 @@
 //! TLS sessions of accepted connections.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Waker},
     time::Duration,
 };
 
-use chanwire_core::handshake_queue::{HandshakeId, HandshakeQueue};
 use rustls::{AlertDescription, Error, ServerConfig};
 use tokio::{
     io::AsyncWrite as _,
     net::TcpStream,
-    sync::oneshot,
     time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::records::Records;
-use crate::socket::AcceptedStream;
+use crate::{openings::Openings, socket::AcceptedStream};
 
 /// Timeout for a handshake.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,30 +77,7 @@ impl HandshakeFailure {
 #[derive(Debug)]
 pub(crate) struct Handshakes {
     config: Arc<ServerConfig>,
-    in_progress: Mutex<InProgress>,
-}
-
-#[derive(Debug)]
-struct InProgress {
-    queue: HandshakeQueue,
-    /// Dropped to end the handshake.
-    tasks: BTreeMap<HandshakeId, oneshot::Sender<()>>,
-}
-
-/// A handshake's place among those in progress, until this is dropped.
-struct Place<'a> {
-    handshakes: &'a Handshakes,
-    id: HandshakeId,
-    /// Closed when the place is taken by another.
-    displaced: oneshot::Receiver<()>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut in_progress = self.handshakes.lock();
-        in_progress.queue.end(self.id);
-        in_progress.tasks.remove(&self.id);
-    }
+    in_progress: Openings,
 }
 
 impl Handshakes {
@@ -112,23 +86,7 @@ impl Handshakes {
     }
 
     fn with_limit(config: Arc<ServerConfig>, limit: usize) -> Arc<Self> {
-        let in_progress = InProgress { queue: HandshakeQueue::new(limit), tasks: BTreeMap::new() };
-        Arc::new(Self { config, in_progress: Mutex::new(in_progress) })
-    }
-
-    fn begin(&self, peer: IpAddr) -> Place<'_> {
-        let (task, displaced) = oneshot::channel();
-        let mut in_progress = self.lock();
-        let (id, over) = in_progress.queue.begin(peer);
-        over.and_then(|over| in_progress.tasks.remove(&over));
-        in_progress.tasks.insert(id, task);
-        drop(in_progress);
-        Place { handshakes: self, id, displaced }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, InProgress> {
-        // No holder can panic half-way through a change.
-        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::new(Self { config, in_progress: Openings::new(limit) })
     }
 
     /// Carries out the handshake of a connection from this address, until its deadline. When there are too many, it may
@@ -141,13 +99,13 @@ impl Handshakes {
         record_timeout: Duration,
         deadline: Instant,
     ) -> Result<TlsStream<Records<TcpStream>>, HandshakeFailure> {
-        let mut place = self.begin(peer);
+        let mut opening = self.in_progress.begin(peer);
         let acceptor = TlsAcceptor::from(self.config.clone());
         let stream = Records::new(stream, record_timeout);
         let accept = acceptor.accept_with(stream, |session| session.set_buffer_limit(Some(SEND_BUFFER)));
         let accepted = tokio::select! {
             accepted = timeout_at(deadline, accept) => accepted,
-            _ = &mut place.displaced => return Err(HandshakeFailure::TooMany),
+            () = opening.displaced() => return Err(HandshakeFailure::TooMany),
         };
         match accepted {
             Ok(Ok(stream)) => Ok(stream),

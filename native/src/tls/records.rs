@@ -27,8 +27,10 @@ pub(crate) struct Records<S> {
 
 /// The rest of a record did not come in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a TLS record was not complete in time")]
-pub(crate) struct IncompleteRecord;
+#[error("a TLS record was not complete in {} s", timeout.as_secs())]
+pub(crate) struct IncompleteRecord {
+    pub(crate) timeout: Duration,
+}
 
 /// The position in a record: a header of five bytes, of which the last two are the length of what follows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,7 +102,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Records<S> {
         let Some(began) = this.began else { return Poll::Pending };
         let timeout = this.timeout;
         ready!(this.deadline.get_or_insert_with(|| Box::pin(sleep_until(began + timeout))).as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, IncompleteRecord)))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, IncompleteRecord { timeout })))
     }
 }
 

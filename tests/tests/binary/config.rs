@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use chanwire_tests::process::{Finished, Launch};
+use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
 use crate::requests::{LIST, listed};
@@ -129,4 +130,23 @@ fn an_explanation_names_the_range_the_default_and_the_flag() {
     }
     let none = Launch::new(["config", "explain", "max_paylod"]).run();
     assert_eq!(none.refusal(2), "chanwire: max_paylod is no key; did you mean limits.max_payload?");
+}
+
+/// The keys that a reload applies, as the README has them.
+const README_LIVE: &str = "`[limits]`, `[auth]`, `[retry]`, `[drain]`, `store.retain_*` and `log.level` are applied";
+
+#[test]
+fn the_readme_names_the_keys_that_a_reload_applies() {
+    assert!(include_str!("../../../README.md").contains(README_LIVE));
+    let finished = Launch::new(["config", "explain", "--json"]).run();
+    let keys: Vec<Value> = finished.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(keys.len() > 50, "{finished:?}");
+    for key in keys {
+        let path = key["key"].as_str().unwrap();
+        let (section, name) = path.split_once('.').unwrap_or((path, ""));
+        let is_named = README_LIVE.contains(&format!("`[{section}]`"))
+            || README_LIVE.contains(&format!("`{path}`"))
+            || (section == "store" && name.starts_with("retain_"));
+        assert_eq!(key["is_live"], is_named, "{path}");
+    }
 }

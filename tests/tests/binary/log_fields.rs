@@ -13,7 +13,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::requests::LIST;
+use crate::{
+    requests::LIST,
+    sign_in::{account, auth},
+};
 
 /// Returns the names in the first column of the table in README.md that begins with this header.
 fn documented(header: &str) -> BTreeSet<String> {
@@ -34,19 +37,21 @@ fn the_members_of_json_lines_are_those_of_the_readme() {
     let ended = documented("| field |");
     assert!(lines.len() >= 5 && ended.len() >= 10, "{lines:?} {ended:?}");
     let data = tempdir().unwrap();
+    account(data.path(), "correct horse", &["add", "ann", "--password-file", "-"]);
     let launch = Launch::serve(data.path()).args(["--log", "debug", "--log-format", "json", "--request-timeout", "1"]);
     let server = launch.start();
-    // One connection reaches a limit, one ends by itself, and one is the operator's.
+    // One connection reaches a limit, one signs in, some end by themselves, and one is the operator's.
     let mut slow = server.connect();
     slow.send("LI");
     slow.read_to_end();
     assert!(server.ask(LIST).starts_with("OK"));
+    assert!(server.ask(auth("ann", "correct horse")).starts_with("OK"));
     assert!(server.ask("PING\r\n").contains("Unknown command"));
     let unhosted = Launch::new(["unhost", "none", "--data-dir"]).arg(data.path()).run();
     assert_eq!(unhosted.code, Some(3), "{unhosted:?}");
-    let log = wait_for("the ends of four connections", || {
+    let log = wait_for("the ends of five connections", || {
         let log = server.log();
-        if log.matches("connection_ended").count() >= 4 { Ok(log) } else { Err(log) }
+        if log.matches("connection_ended").count() >= 5 { Ok(log) } else { Err(log) }
     });
     let (mut seen, mut seen_at_end, mut spans) = (BTreeSet::new(), BTreeSet::new(), 0);
     for line in log.lines() {

@@ -134,6 +134,25 @@ fn a_header_from_elsewhere_is_not_believed() {
     let answer = Command::new(program(ip)).args(rest).args(["bash", "-c", forged]).output().unwrap();
     assert_eq!(answer.stdout, b"", "{answer:?}");
     server.wait_for_log("10.0.1.1:");
+    server.wait_for_log("not a proxy of this listener");
     assert!(!server.log().contains("peer=10.0.2.1:"), "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn connections_without_a_header_keep_no_proxy_out() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("chanwire.toml");
+    fs::write(&file, "[[listener]]\naddress = '127.0.0.1:0'\nproxy = true\nproxy_from = ['127.0.0.1']\n").unwrap();
+    let launch = Launch::new(["serve", "--http", "off", "--data-dir"]).arg(directory.path().join("data"));
+    let server = launch.arg("--config").arg(file).start();
+    // Those beyond 1,024 make the first ones close.
+    let silent: Vec<_> = (0..1100).map(|_| server.connect()).collect();
+    let mut client = server.connect();
+    client.send("PROXY TCP4 192.0.2.7 192.0.2.1 50001 22236\r\nHELLO\r\n{}");
+    client.finish();
+    assert!(client.read_to_end().starts_with("OK"));
+    server.wait_for_log("reason=\"proxy_header\"");
+    drop(silent);
     server.stop();
 }

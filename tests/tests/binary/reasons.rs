@@ -1,4 +1,4 @@
-//! The reason for the end of a connection, or for its refusal: the same word in the answer and in the log.
+//! The reason for the end of a connection, or for its refusal: the same word in the answer, in the log and in metrics.
 
 use std::{fs, net::TcpStream, path::Path, time::Duration};
 
@@ -12,7 +12,10 @@ use rustix::net::sockopt::set_socket_linger;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::requests::{LIST, host, join, message, unhost};
+use crate::{
+    metrics::{self, scrape},
+    requests::{LIST, host, join, message, unhost},
+};
 
 /// Ends a connection for this reason, and returns everything that it received where the peer can be told.
 fn provoke(reason: Reason, server: &Server, data: &Path) -> String {
@@ -87,12 +90,15 @@ fn provoke(reason: Reason, server: &Server, data: &Path) -> String {
             server.signal(Signal::TERM);
             peer.read_to_end()
         }
-        // A reload of the rules does it.
         Reason::AccessRevoked => {
-            let mut endpoint = Endpoint::new(ConnectionId(0), Limits::server());
-            endpoint.revoke(Time::default(), ErrorResponse::server("Access revoked", "The account 'ann' has changed"));
-            assert_eq!(endpoint.ended(false).reason, Reason::AccessRevoked);
-            String::new()
+            assert!(peer.ask("HELLO\r\n{\"notices\": true}").is_ok());
+            assert!(peer.ask(host("general", server.address(0))).is_ok());
+            assert!(peer.ask(join("general")).is_ok());
+            let file = data.join("chanwire.toml");
+            let text = fs::read_to_string(&file).unwrap().replace("guests = 'all'", "guests = 'none'");
+            fs::write(&file, text).unwrap();
+            server.signal(Signal::HUP);
+            peer.read_to_end()
         }
         // No part of this server closes with such an error; an application of the library may.
         Reason::ServerClosed => {
@@ -127,6 +133,7 @@ fn launch(reason: Reason, directory: &Path) -> Launch {
             assert_eq!(made.code, Some(0), "{made:?}");
             "tls = 'required'\n[tls]\ncertificate = 'DIR/crt'\nkey = 'DIR/key'"
         }
+        Reason::AccessRevoked => "[auth]\nguests = 'all'",
         _ => return Launch::serve(directory),
     };
     let file = directory.join("chanwire.toml");
@@ -172,13 +179,14 @@ fn event(server: &Server, reason: Reason) -> Value {
 }
 
 #[test]
-fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
+fn every_reason_is_the_same_word_in_the_answer_in_the_log_and_in_metrics() {
     for reason in Reason::ALL {
         let data = tempdir().unwrap();
         let launch = launch(*reason, data.path()).args(["--log", "debug", "--log-format", "json"]);
+        let launch = launch.args(["--metrics", "127.0.0.1:0"]);
         let server = launch.args(options(*reason)).start();
         let received = provoke(*reason, &server, data.path());
-        if matches!(reason, Reason::ServerClosed | Reason::AccessRevoked) {
+        if *reason == Reason::ServerClosed {
             continue;
         }
         if let Some(error) = reason.error() {
@@ -188,6 +196,15 @@ fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
             assert_eq!(error.to_lowercase().replace(' ', "_"), told.as_str());
         }
         let event = event(&server, *reason);
+        // A server that has stopped serves no metrics.
+        if *reason != Reason::ServerStopping {
+            let name = if reason.is_refusal() { "refused" } else { "ended" };
+            let line = format!("chanwire_connections_{name}_total{{reason=\"{}\"}} 1\n", reason.as_str());
+            wait_for(&line, || {
+                let scraped = scrape(metrics::address(&server));
+                if scraped.contains(&line) { Ok(()) } else { Err(scraped) }
+            });
+        }
         let logged = event["limit"].as_str().zip(event["value"].as_u64());
         assert_eq!(logged, limit(*reason), "{event}");
         assert!(event["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");
@@ -198,6 +215,6 @@ fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
         for name in ["id", "seconds", "requests", "faults", "received", "sent", "pushes", "throttled_ms"] {
             assert!(event[name].is_u64(), "{name}: {event}");
         }
-        assert_eq!((&event["kind"], &event["listener"]), (&"client".into(), &0.into()), "{event}");
+        assert_eq!((&event["kind"], &event["listener"]), (&"plain".into(), &0.into()), "{event}");
     }
 }

@@ -54,14 +54,14 @@ impl Bench {
 }
 
 /// Runs `chanwire account`, and returns its output.
-fn account(data_dir: &Path, password: &str, arguments: &[&str]) -> String {
+pub(crate) fn account(data_dir: &Path, password: &str, arguments: &[&str]) -> String {
     let launch = Launch::new(["account"]).args(arguments).arg("--data-dir").arg(data_dir);
     let finished = launch.input(password.as_bytes()).run();
     assert_eq!(finished.code, Some(0), "{arguments:?}: {finished:?}");
     finished.stdout
 }
 
-fn auth(account: &str, password: &str) -> String {
+pub(crate) fn auth(account: &str, password: &str) -> String {
     format!("AUTH\r\n{}", json!({"account": account, "password": password}))
 }
 

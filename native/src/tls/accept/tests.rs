@@ -148,7 +148,7 @@ async fn silent_handshakes_make_room_for_others() {
         tokio::spawn(async move { handshakes.accept(server, PEER, RECORD_TIMEOUT, deadline()).await.err() })
     };
     let (oldest, younger) = (silent(first.server), silent(second.server));
-    while handshakes.lock().tasks.len() < 2 {
+    while handshakes.in_progress.len() < 2 {
         tokio::task::yield_now().await;
     }
     let address = third.client.peer_addr().unwrap().to_string().parse().unwrap();
@@ -160,6 +160,6 @@ async fn silent_handshakes_make_room_for_others() {
     assert!(client.is_ok() && server.is_ok());
     assert_eq!(oldest.await.unwrap(), Some(HandshakeFailure::TooMany));
     assert!(!younger.is_finished());
-    assert_eq!(handshakes.lock().tasks.len(), 1);
+    assert_eq!(handshakes.in_progress.len(), 1);
     younger.abort();
 }
