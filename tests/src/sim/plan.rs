@@ -71,6 +71,8 @@ pub(super) struct Plan {
     pub(super) max_connections: usize,
     /// The rate of each connection, and of all connections from an address, if there is one.
     pub(super) rates: Option<(Rate, Rate)>,
+    /// The most connections from an address, and how many it may make a second and at once, where there are rates.
+    pub(super) address_connections: (usize, u32, u32),
     pub(super) faults: StoreFaults,
     pub(super) clients: usize,
     pub(super) rogues: usize,
@@ -110,6 +112,9 @@ fn pick<T: Copy>(rng: &mut Rng, from: &[T], otherwise: T) -> T {
 }
 
 /// Returns a connection's rate with its burst, and an address's.
+/// No limit of an address's connections.
+const UNLIMITED: (usize, u32, u32) = (usize::MAX, u32::MAX, u32::MAX);
+
 fn rates((units, burst, address_units, address_burst): (u32, u32, u32, u32)) -> Option<(Rate, Rate)> {
     Rate::new(units, burst).zip(Rate::new(address_units, address_burst))
 }
@@ -165,6 +170,7 @@ impl Plan {
             lists_at_once: pick(rng, &[true, true, false], true),
             max_connections: pick(rng, &[2, 64, 64, 64], 64),
             rates: pick(rng, &[None, None, Some((20, 5, 100, 50)), Some((100, 30, 40, 10))], None).and_then(rates),
+            address_connections: pick(rng, &[UNLIMITED, (1, u32::MAX, u32::MAX), (3, 1, 2), (64, 5, 3)], UNLIMITED),
             faults,
             clients: rng.usize(1..=5),
             rogues: pick(rng, &[0, 0, 1, 2], 0),
@@ -202,11 +208,12 @@ impl Plan {
         limits
     }
 
-    /// Returns the limits of addresses. Each connection is admitted; those that there is no rate for are exempt.
+    /// Returns the limits of addresses. Where there is no rate, all are exempt.
     pub(super) fn address_limits(&self) -> AddressLimits {
         let mut limits = AddressLimits::default();
-        limits.max_connections = usize::MAX;
-        if let Some(connects) = Rate::new(u32::MAX, u32::MAX) {
+        let (max_connections, connects, burst) = self.address_connections;
+        limits.max_connections = max_connections;
+        if let Some(connects) = Rate::new(connects, burst) {
             limits.connects = connects;
         }
         match self.rates {

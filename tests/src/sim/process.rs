@@ -10,7 +10,7 @@ use std::{
 
 use chanwire_core::{
     Limits, Time,
-    admission::{Admission, Permit},
+    admission::{Admission, Permit, Refusal},
     endpoint::{Endpoint as _, Listing, Server, ServerCommand, ServerEvent, Throttle},
     hub::{
         ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand,
@@ -25,7 +25,7 @@ use super::{
     judge::{self, Judge},
     plan::{self, Plan},
 };
-use crate::{accounts, store::Disk};
+use crate::{accounts, hub_model::of_subscriber, store::Disk};
 
 /// An input of the hub.
 #[derive(Debug)]
@@ -64,8 +64,10 @@ pub(super) struct Sent {
 pub(super) struct Process {
     hub: Hub,
     admission: Admission,
-    /// The permits of open connections.
-    permits: BTreeMap<u64, Permit>,
+    /// The permits of open connections, and their addresses.
+    permits: BTreeMap<u64, (Permit, IpAddr)>,
+    /// What is left of each address's connects, in nanoseconds of its rate, and when that was so.
+    connects: BTreeMap<IpAddr, (u64, Time)>,
     listeners: Vec<ListenerId>,
     inputs: Vec<Input>,
     /// Whether a pass over the inputs is scheduled.
@@ -118,6 +120,7 @@ impl Process {
             hub,
             admission: Admission::new(plan.address_limits()),
             permits: BTreeMap::new(),
+            connects: BTreeMap::new(),
             listeners,
             inputs: Vec::new(),
             pass_is_due: false,
@@ -131,20 +134,49 @@ impl Process {
         }
     }
 
-    /// Admits a connection from this address. Its requests are taken at the rate of the throttle, if there is one.
-    pub(super) fn admit(&mut self, link: u64, peer: IpAddr, now: Time) -> Option<Throttle> {
-        match self.admission.admit(now, peer) {
-            Ok((permit, throttle)) => {
-                self.permits.insert(link, permit);
-                throttle
+    /// Admits a connection from this address, or says why not. Its requests are taken at the rate of the throttle, if
+    /// there is one.
+    ///
+    /// # Panics
+    ///
+    /// If one within the limits is refused, or one beyond them admitted.
+    pub(super) fn admit(
+        &mut self,
+        link: u64,
+        peer: IpAddr,
+        now: Time,
+        plan: &Plan,
+    ) -> Result<Option<Throttle>, Refusal> {
+        const SECOND: u64 = 1_000_000_000;
+        let address = of_subscriber(peer);
+        let open = self.permits.values().filter(|(_, other)| *other == address).count();
+        let (most, rate, burst) = plan.address_connections;
+        let (period, is_limited) = (SECOND / u64::from(rate), plan.rates.is_some());
+        let full = period * u64::from(burst);
+        let (left, since) = self.connects.entry(address).or_insert((full, now));
+        let passed = u64::try_from(now.since(*since).as_nanos()).unwrap_or(u64::MAX);
+        (*left, *since) = (left.saturating_add(passed).min(full), now);
+        let admitted = self.admission.admit(now, peer);
+        match &admitted {
+            Ok(_) if !is_limited => {}
+            Ok(_) => {
+                assert!(open < most, "{peer} has {open} connections");
+                assert!(*left >= period, "{peer} connects too fast");
+                *left -= period;
             }
+            Err(Refusal::TooMany { .. }) => assert!(is_limited && open >= most, "{peer} has {open} connections"),
+            Err(Refusal::TooFast { .. }) => assert!(is_limited && *left < period, "{peer} connects not too fast"),
             Err(refusal) => panic!("a connection is refused: {refusal:?}"),
         }
+        admitted.map(|(permit, throttle)| {
+            self.permits.insert(link, (permit, address));
+            throttle
+        })
     }
 
     /// Gives back the permit of a closed connection.
     pub(super) fn release(&mut self, link: u64, now: Time) {
-        if let Some(permit) = self.permits.remove(&link) {
+        if let Some((permit, _)) = self.permits.remove(&link) {
             self.admission.release(now, permit);
         }
     }

@@ -127,6 +127,8 @@ tally! {
     write_timeouts,
     /// Connections that were answered `Server busy`.
     busy,
+    /// Those of them that an address had too many of, or made too fast.
+    busy_addresses,
     /// Connections whose requests waited for their own rate.
     waited_for_connection,
     /// Connections whose requests waited for their address's rate.

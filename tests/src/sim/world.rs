@@ -320,20 +320,31 @@ impl World {
         let Some(Actor { peer, listener, .. }) = self.actors.get(link.actor) else { return };
         let mut server = Server::new(ConnectionId(id), self.plan.server.clone());
         let ledger = self.judge.ledger(id);
-        let is_served = served < self.plan.max_connections;
-        if is_served && let Some(throttle) = process.admit(id, *peer, self.now) {
-            ledger.rate = Some(throttle.rate());
-            server = server.with_throttle(throttle);
-        }
+        let refusal = match process.admit(id, *peer, self.now, &self.plan) {
+            Ok(_) if served >= self.plan.max_connections => {
+                process.release(id, self.now);
+                Some(ErrorResponse::server("Server busy", "The server has reached its limit of connections"))
+            }
+            Ok(throttle) => {
+                if let Some(throttle) = throttle {
+                    ledger.rate = Some(throttle.rate());
+                    server = server.with_throttle(throttle);
+                }
+                None
+            }
+            Err(refusal) => refusal.answer(),
+        };
         let mut far = Box::new(Socket::new(server, pace, self.now));
         (ledger.accepted, ledger.listener, ledger.peer) = (self.now, *listener, Some(*peer));
-        if !is_served {
-            let error = ErrorResponse::server("Server busy", "The server has reached its limit of connections");
-            ledger.close_error = Some(error.clone());
-            far.end.endpoint.close(self.now, error);
-            self.judge.tally.busy += 1;
-        } else {
-            process.queue_input(Input::Connect(id, *peer, *listener));
+        match refusal {
+            Some(error) => {
+                let is_of_address = error.details.ends_with("from your address");
+                ledger.close_error = Some(error.clone());
+                far.end.endpoint.close(self.now, error);
+                self.judge.tally.busy += 1;
+                self.judge.tally.busy_addresses += u64::from(is_of_address);
+            }
+            None => process.queue_input(Input::Connect(id, *peer, *listener)),
         }
         link.far = Some(far);
         self.trace.note(self.now, id, "is accepted", &[]);
