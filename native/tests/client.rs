@@ -114,6 +114,21 @@ async fn who_names_a_subscription_that_joined_under_a_name() {
     server.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn questions_who_is_there_do_not_end_each_others_join() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, client) = start(&directory, anywhere()).await;
+    client.host(channel("general", server.address()), None).await.unwrap();
+    let general = "general".parse().unwrap();
+    let _bob = client.join_as(&general, JoinFrom::Last(0), "bob".parse().unwrap()).await.unwrap();
+    let asked = (0..20).map(|_| client.who(&general));
+    for who in futures_util::future::join_all(asked).await {
+        let who = who.unwrap();
+        assert_eq!((who.count, who.users.len()), (1, 1));
+    }
+    server.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_and_its_client_survive_a_restart_of_the_server() {
     let directory = tempfile::tempdir().unwrap();

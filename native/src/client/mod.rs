@@ -118,6 +118,8 @@ struct Shared {
     connections: Mutex<BTreeMap<ServerAddress, Arc<Slot>>>,
     /// Hosts other than the server, by channel.
     hosts: Mutex<BTreeMap<ChannelName, ServerAddress>>,
+    /// Held while a channel is joined for [`Client::who`], so that no other call leaves it before the question.
+    asking_who: tokio::sync::Mutex<()>,
 }
 
 /// The connections and users that have joined a channel.
@@ -177,7 +179,7 @@ impl Client {
     /// Creates a client that connects this way.
     pub(crate) fn over(connector: Connector) -> Self {
         let (connections, hosts) = (Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { connector, connections, hosts }) }
+        Self { shared: Arc::new(Shared { connector, connections, hosts, asking_who: tokio::sync::Mutex::default() }) }
     }
 
     /// Connects to a server.
@@ -336,9 +338,10 @@ impl Client {
     /// [`ErrorKind::Refused`] with `Unknown command` by an older server; see [`ErrorKind`] for all others.
     pub async fn who(&self, channel_name: &ChannelName) -> Result<Who, Error> {
         let (channel, from) = (|| channel_name.clone(), JoinFrom::Last(0));
+        let _asking = self.shared.asking_who.lock().await;
         let join = Request::Join { channel_name: channel(), from, username: None };
         match self.ask_host(channel_name, join).await {
-            // Another call of this client asks, too.
+            // A call that was cancelled has not left it.
             Err(error) if error.refusal().is_some_and(|refusal| refusal.error == ALREADY_JOINED) => {}
             joined => drop(joined?),
         }
