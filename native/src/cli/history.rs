@@ -31,10 +31,10 @@ pub(super) struct History {
     channel: String,
 
     /// The first messages after this id (0: from the beginning) instead of the last ones
-    #[arg(long, value_name = "ID", conflicts_with = "before")]
+    #[arg(long, value_name = "ID")]
     after: Option<u64>,
 
-    /// The last messages before this id
+    /// The last messages before this id; with --all or --contains, also those between --after and it
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
     before: Option<u64>,
 
@@ -42,7 +42,7 @@ pub(super) struct History {
     #[arg(long, value_name = "N", default_value_t = HISTORY_LIMIT, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
 
-    /// All messages that are kept, or all after or before the id
+    /// All messages that are kept, or all after, before or between the ids
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 
@@ -64,7 +64,8 @@ impl History {
             return self.run_for_all(&channel_name);
         }
         let range = match (self.after, self.before) {
-            (Some(id), _) => HistoryRange::After(id),
+            (Some(_), Some(_)) => return Err(Failure::usage("--after and --before together need --all or --contains")),
+            (Some(id), None) => HistoryRange::After(id),
             (None, Some(id)) => HistoryRange::Before(id),
             (None, None) => HistoryRange::Last,
         };
@@ -88,7 +89,8 @@ impl History {
                 Err(Stop::Output(reason)) => Err(reason.into()),
                 Err(Stop::Server(error)) => {
                     let refused = link::answer(Err(error));
-                    let go_on = format!("go on with --after {}", reading.after);
+                    let before = before.map_or_else(String::new, |before| format!(" --before {before}"));
+                    let go_on = format!("go on with --after {}{before}", reading.after);
                     match refused {
                         Ok(refusal) => {
                             let outcome = ask::report(&refusal, json);
@@ -143,23 +145,24 @@ impl Reading {
         channel_name: &ChannelName,
         before: Option<u64>,
     ) -> Result<Outcome, Stop> {
-        let last = match before {
-            Some(before) => before - 1,
-            None => {
-                let last = link::watched(client.server(), client.history(channel_name, HistoryRange::Last, 1)).await?;
-                last.last().map_or(0, |message| message.id)
-            }
-        };
-        let begin = self.after;
+        let last = link::watched(client.server(), client.history(channel_name, HistoryRange::Last, 1)).await?;
+        let kept = last.last().map(|message| message.id);
+        let last = kept.unwrap_or(0).min(before.map_or(u64::MAX, |before| before - 1));
+        if kept.is_none() && self.after > 0 {
+            text::note("the channel keeps no messages any more");
+        }
         // At least one request tells whether there is such a channel.
         loop {
             let reading = client.history(channel_name, HistoryRange::After(self.after), PAGE);
             let page = link::watched(client.server(), reading).await?;
-            let Some(first) = page.first().map(|message| message.id) else { break };
-            // Older ones than the first page's are kept no more at all.
-            if self.after > begin && first > self.after + 1 {
+            let first = page.first().map_or(last + 1, |message| message.id).min(last + 1);
+            // Where reading begins with the oldest one that is kept, none is missed.
+            if (self.after > 0 || first > last) && first > self.after + 1 {
                 self.progress.clear();
-                text::note(&format!("messages {} to {} are kept no more", self.after + 1, (first - 1).min(last)));
+                text::note(&format!("messages {} to {} are kept no more", self.after + 1, first - 1));
+            }
+            if page.is_empty() {
+                break;
             }
             let goes_on = self.print(page.into_iter().take_while(|message| message.id <= last), last)?;
             if !goes_on || self.after >= last {

@@ -1,6 +1,6 @@
 //! `chanwire join`: a channel's messages as they come, a line each.
 
-use std::{future::pending, io, pin::pin, time::Duration};
+use std::{future::pending, io, mem, pin::pin, time::Duration};
 
 use chanwire_core::wire::{ChannelName, JoinFrom, Response, Username};
 use chanwire_inspect::visible;
@@ -84,6 +84,7 @@ impl Join {
         let connector = self.sign_in.connector(self.server, self.trust.trust()?)?;
         // An account is shown by its own name.
         let name = if given.is_some() || connector.signs_in() { given.map(Name::Given) } else { Name::of_system() };
+        let mut is_guess = matches!(name, Some(Name::Guessed(_)));
         let joining = Client::over(connector);
         let joined = tokio::select! {
             joined = join(&joining, channel_name, from, name) => joined,
@@ -126,7 +127,26 @@ impl Join {
                     });
                 }
                 Some(Ok(SubscriptionEvent::Resumed)) => text::note("connected again"),
-                Some(Err(error)) => return failed(&error, Some(printed), self.json),
+                // An account has the name since.
+                Some(Err(error)) if is_not_allowed(&error) && mem::take(&mut is_guess) => {
+                    let reason = visible(&error.to_string()).into_owned();
+                    text::note(&format!("{reason}; going on without a name (--user NAME gives another one)"));
+                    let joined = tokio::select! {
+                        joined = joining.join(channel_name, JoinFrom::After(printed)) => joined,
+                        () = &mut unread => return Ok(Outcome::Done),
+                    };
+                    subscription = match joined {
+                        Ok(subscription) => subscription,
+                        Err(error) => return failed(&error, Some(printed), self.json),
+                    };
+                }
+                Some(Err(error)) => {
+                    let outcome = failed(&error, Some(printed), self.json);
+                    if error.refusal().is_some() {
+                        text::note(&format!("go on with --after {printed}"));
+                    }
+                    return outcome;
+                }
                 None => return Ok(Outcome::Done),
             }
             // Printing may have waited for the reader, which is no idle time.
@@ -171,13 +191,15 @@ async fn join(
         Some(Name::Given(name)) => client.join_as(channel_name, from, name).await,
         Some(Name::Guessed(name)) => match client.join_as(channel_name, from, name).await {
             // The name may be that of somebody else's account.
-            Err(error) if error.refusal().is_some_and(|refusal| refusal.error == NOT_ALLOWED) => {
-                client.join(channel_name, from).await
-            }
+            Err(error) if is_not_allowed(&error) => client.join(channel_name, from).await,
             joined => joined,
         },
         None => client.join(channel_name, from).await,
     }
+}
+
+fn is_not_allowed(error: &Error) -> bool {
+    error.refusal().is_some_and(|refusal| refusal.error == NOT_ALLOWED)
 }
 
 /// Reports why messages come no more, and how to go on.

@@ -305,6 +305,89 @@ fn history_that_breaks_off_names_the_message_to_go_on_after() {
 }
 
 #[test]
+fn history_between_two_ids_that_breaks_off_names_both_to_go_on_and_what_was_dropped() {
+    let server = Fake::listen();
+    let address = server.address();
+    let page = |ids: &[u64]| {
+        let messages: Vec<_> = ids.iter().map(|id| stored("g", *id, "2023-11-02T15:04:32Z")).collect();
+        format!("OK\r\n{{\"channel_name\": \"g\", \"messages\": [{}]}}", messages.join(", "))
+    };
+    let mut reading = Running::start(address, &["history", "g", "--all", "--before", "9", "--after", "2"]);
+    let mut client = server.accept();
+    client.expect("HISTORY\r\n{\"channel_name\": \"g\", \"limit\": 1}");
+    client.answer(&page(&[20]));
+    client.expect("\"after\": 2, \"limit\": 1000}");
+    client.answer(&page(&[5, 6]));
+    client.expect("\"after\": 6, \"limit\": 1000}");
+    client.answer("SERVER_ERROR\r\n{\"error\": \"Database connection failed\", \"details\": \"x\"}");
+    assert_eq!(reading.wait().code(), Some(4));
+    reading.error.wait_with("messages 3 to 4 are kept no more");
+    reading.error.wait_with("go on with --after 6 --before 9");
+    // All that are asked for were dropped since, on an empty page or below the first that is kept.
+    for (left, kept) in [(&[][..], "messages 7 to 8 are kept no more"), (&[15, 16], "messages 7 to 8 are kept no more")]
+    {
+        let mut reading = Running::start(address, &["history", "g", "--all", "--before", "9", "--after", "6"]);
+        let mut client = server.accept();
+        client.expect("\"limit\": 1}");
+        client.answer(&page(&[20]));
+        client.expect("\"after\": 6, \"limit\": 1000}");
+        client.answer(&page(left));
+        assert_eq!((reading.wait().code(), reading.out.all().len()), (Some(0), 0));
+        reading.error.wait_with(kept);
+    }
+    let mut reading = Running::start(address, &["history", "g", "--all", "--after", "6"]);
+    let mut client = server.accept();
+    client.expect("\"limit\": 1}");
+    client.answer(&page(&[]));
+    client.expect("\"after\": 6, \"limit\": 1000}");
+    client.answer(&page(&[]));
+    assert_eq!(reading.wait().code(), Some(0));
+    reading.error.wait_with("the channel keeps no messages any more");
+    let both = command(address, &["history", "g", "--after", "1", "--before", "9"]).run();
+    assert_eq!(both.refusal(2), "chanwire: --after and --before together need --all or --contains");
+}
+
+#[test]
+fn join_under_a_guessed_name_goes_on_without_it_when_the_name_becomes_anothers() {
+    const GREETING: &str = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\"], \"encrypted\": false, \
+                            \"max_payload\": 65536}";
+    const REFUSAL: &str =
+        "REQUEST_ERROR\r\n{\"error\": \"Not allowed\", \"details\": \"The name 'ann' belongs to an account\"}";
+    let server = Fake::listen();
+    for given in [false, true] {
+        let mut command = std::process::Command::new(chanwire_tests::process::binary());
+        command.args(["join", "g", "--server", &server.address().to_string()]).env("USER", "ann");
+        command.args(if given { &["--user", "ann"][..] } else { &[] });
+        let mut tail = Running::spawn(&mut command);
+        let mut client = server.accept();
+        let greet = |client: &mut crate::fake::Client| {
+            client.expect(crate::fake::HELLO);
+            client.answer(GREETING);
+        };
+        greet(&mut client);
+        client.expect("JOIN\r\n{\"channel_name\": \"g\", \"username\": \"ann\"}");
+        client.answer(&(joined(3, 2) + &push("g", 3)));
+        tail.out.wait(1);
+        drop(client);
+        let mut client = server.accept();
+        greet(&mut client);
+        client.expect("\"after\": 3, \"username\": \"ann\"}");
+        client.answer(REFUSAL);
+        if given {
+            assert_eq!(tail.wait().code(), Some(3));
+            tail.error.wait_with("Not allowed: The name 'ann' belongs to an account");
+            tail.error.wait_with("go on with --after 3");
+            continue;
+        }
+        let mut client = server.accept();
+        client.expect("JOIN\r\n{\"channel_name\": \"g\", \"after\": 3}");
+        client.answer(&(UNKNOWN.to_owned() + &joined(4, 3) + &push("g", 4)));
+        tail.out.wait(2);
+        tail.error.wait_with("going on without a name (--user NAME gives another one)");
+    }
+}
+
+#[test]
 fn who_names_those_who_joined_by_join_and_by_chat() {
     let data = tempdir().unwrap();
     let server = general(data.path());
