@@ -1,6 +1,8 @@
 //! The terminal client on the real binary: `CHANWIRE_BIN`, else what `make build` makes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
+#[path = "terminal/channels.rs"]
+mod channels;
 #[path = "terminal/chat.rs"]
 mod chat;
 #[path = "terminal/commands.rs"]

@@ -11,13 +11,20 @@ pub(super) struct Completion {
     pub(super) candidates: Vec<String>,
 }
 
+/// Words that completions are made of.
+#[derive(Debug, Default)]
+pub(super) struct Known<'a> {
+    /// The names of users, the likeliest first.
+    pub(super) names: Vec<&'a str>,
+    /// The channels on the tracker's list.
+    pub(super) listed: Vec<&'a str>,
+    /// The user's channels.
+    pub(super) joined: Vec<&'a str>,
+}
+
 /// Completes the text before the cursor: its last word as one of the names, or where it is a command, as the command or
 /// its channel.
-pub(super) fn complete<'a>(
-    before: &str,
-    names: impl Iterator<Item = &'a str>,
-    channels: impl Iterator<Item = &'a str>,
-) -> Completion {
+pub(super) fn complete(before: &str, known: &Known<'_>) -> Completion {
     let start = before.rfind(char::is_whitespace).map_or(0, |at| at + before.get(at..).map_or(0, first_length));
     let word = before.get(start..).unwrap_or_default();
     let candidates = match before.split_once(' ') {
@@ -26,12 +33,13 @@ pub(super) fn complete<'a>(
             let commands = COMMANDS.iter().filter(|command| begins_with(command, word));
             commands.map(|command| format!("{command} ")).collect()
         }
-        Some(("/join", _)) => channels.filter(|channel| begins_with(channel, word)).map(Into::into).collect(),
+        Some(("/join", _)) => beginning_with(&known.listed, word).map(Into::into).collect(),
+        Some(("/switch" | "/leave", _)) => beginning_with(&known.joined, word).map(Into::into).collect(),
         _ => {
             // Someone may be addressed as @ann, too.
             let (mark, begin) = word.strip_prefix('@').map_or(("", word), |begin| ("@", begin));
             let end = if start == 0 && mark.is_empty() { ": " } else { " " };
-            names.filter(|name| begins_with(name, begin)).map(|name| format!("{mark}{name}{end}")).collect()
+            beginning_with(&known.names, begin).map(|name| format!("{mark}{name}{end}")).collect()
         }
     };
     Completion { replaced: word.len(), candidates }
@@ -39,6 +47,10 @@ pub(super) fn complete<'a>(
 
 fn first_length(text: &str) -> usize {
     text.chars().next().map_or(0, char::len_utf8)
+}
+
+fn beginning_with<'a>(words: &[&'a str], begin: &str) -> impl Iterator<Item = &'a str> {
+    words.iter().copied().filter(move |word| begins_with(word, begin))
 }
 
 /// Returns whether the text begins so, whatever the case of its letters.
@@ -52,6 +64,11 @@ mod tests {
 
     #[test]
     fn the_last_word_is_completed_as_what_it_can_be() {
+        let known = Known {
+            names: vec!["Anna", "ann", "Bob B.", "Ärger"],
+            listed: vec!["general", "Gaming", "other"],
+            joined: vec!["other", "gates"],
+        };
         for (before, candidates) in [
             ("an", &["Anna: ", "ann: "][..]),
             ("hi AN", &["Anna ", "ann "]),
@@ -68,13 +85,15 @@ mod tests {
             ("/who b", &["Bob B. "]),
             ("/join g", &["general", "Gaming"]),
             ("/join an", &[]),
+            ("/switch ", &[]),
+            ("/switch G", &["gates"]),
+            ("/leave o", &["other"]),
             ("\u{3000}b", &["Bob B. "]),
         ] {
-            let names = ["Anna", "ann", "Bob B.", "Ärger"].into_iter();
-            let completion = complete(before, names, ["general", "Gaming", "other"].into_iter());
+            let completion = complete(before, &known);
             assert_eq!(completion.candidates, candidates, "{before:?}");
             assert!(before.len() >= completion.replaced);
         }
-        assert_eq!(complete("hi @an", ["ann"].into_iter(), [].into_iter()).replaced, "@an".len());
+        assert_eq!(complete("hi @an", &known).replaced, "@an".len());
     }
 }

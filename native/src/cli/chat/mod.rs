@@ -1,4 +1,4 @@
-//! `chanwire chat`: talk on a channel.
+//! `chanwire chat`: talk on channels.
 
 mod completion;
 mod input;
@@ -7,6 +7,7 @@ mod outbox;
 mod paint;
 mod screen;
 mod session;
+mod tabs;
 mod terminal;
 
 use std::{
@@ -46,9 +47,11 @@ use session::{Link, Options, Output, Session, Shown, Verdict};
 /// Time for which the screen may be behind before messages are skipped.
 const WAIT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Talk on a channel
+/// Talk on channels
 ///
-/// Shows the last messages and new ones as they come, and sends the lines that are typed.
+/// Shows the last messages of a channel and new ones as they come, and sends the lines that are typed. `/join NAME`
+/// joins another channel, too, up to 16 at once: one is shown, and a line above the input lists all of them with the
+/// number of new messages (+) and of those that mention you (@). `/switch` and Alt with a number go from one to another.
 ///
 /// Asks the server where the channel is hosted and joins it there. When the connection is lost, it connects again,
 /// misses no message, and sends again the lines that were not answered: each has an id, under which the server stores it
@@ -184,6 +187,7 @@ impl Shell {
                 typed = self.screen.next_input(), if wants_input || self.screen.is_interactive() => match typed? {
                     UserInput::Line(line) => session.handle_line(self.clock.now(), &line),
                     UserInput::Paste(text) => session.handle_paste(self.clock.now(), text),
+                    UserInput::Switch(number) => session.handle_switch(self.clock.now(), number),
                     UserInput::Complete(before) => self.screen.complete(session.complete(&before)),
                     UserInput::Drawn => {}
                     UserInput::Unreadable(reason) => session.handle_unreadable(&reason),
@@ -237,6 +241,8 @@ impl Shell {
                     self.show(&shown)?;
                 }
                 Output::Show(shown) => self.show(&shown)?,
+                Output::Ring => self.screen.show(self.painter.bell(), true)?,
+                Output::Tabs(tabs) => self.screen.set_tabs(tabs),
                 Output::Asking(question) => self.screen.ask(question),
                 Output::Quit(verdict) => return Ok(Some(verdict)),
             }

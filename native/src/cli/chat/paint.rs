@@ -45,6 +45,11 @@ impl Painter {
         Self { rings, ..self }
     }
 
+    /// Returns the bell, if the user wants it.
+    pub(super) const fn bell(&self) -> &'static str {
+        if self.rings { BELL } else { "" }
+    }
+
     /// Returns the name of the time zone of the times.
     pub(super) fn zone(&self) -> &str {
         self.zone.iana_name().unwrap_or("local time")
@@ -86,7 +91,7 @@ impl Painter {
             }
             false => row(&message.message_content),
         };
-        let bell = if self.rings && mention == Mention::New { BELL } else { "" };
+        let bell = if mention == Mention::New { self.bell() } else { "" };
         let (mark, name) = name.split_at(1);
         format!("{bell}{}{mark}{}: {text}\n", self.in_colour(DIM, &time), self.in_colour(&colour_of(name), name))
     }

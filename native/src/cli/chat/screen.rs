@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{completion::Completion, input::UserInput, terminal::Terminal};
+use super::{completion::Completion, input::UserInput, session::Tab, terminal::Terminal};
 use crate::threads;
 
 /// Input and output of a chat.
@@ -76,6 +76,13 @@ impl Screen {
         match self {
             Self::Plain { .. } => true,
             Self::Terminal(terminal) => terminal.has_caught_up(),
+        }
+    }
+
+    /// Sets the channels that are listed above the input line.
+    pub(super) fn set_tabs(&mut self, tabs: Vec<Tab>) {
+        if let Self::Terminal(terminal) = self {
+            terminal.set_tabs(tabs);
         }
     }
 

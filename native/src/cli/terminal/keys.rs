@@ -35,6 +35,8 @@ pub(in crate::cli) enum Key {
     KillToStart,
     KillToEnd,
     Redraw,
+    /// Alt with a digit from 1 to 9.
+    AltDigit(u8),
     /// Ctrl-R.
     Search,
     Interrupt,
@@ -79,6 +81,7 @@ impl Keys {
                         b'\r' | b'\n' => found(Key::LineBreak),
                         b'b' => found(Key::WordLeft),
                         b'f' => found(Key::WordRight),
+                        b'1'..=b'9' => found(Key::AltDigit(byte - b'0')),
                         0x08 | 0x7f => found(Key::KillWord),
                         _ => self.ground(byte, &mut found),
                     }
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn keys_are_the_same_however_their_bytes_are_cut() {
-        let bytes = "é\t👩\x1b[A\x1bOH\x1b[1;5C\x1b[3~\r\x1b\r\x17\x1b[200~a\r\nb\rc\x1b[2J\x03\x1b[201~x\x1b[13;2u\x1b\x7f\x12";
+        let bytes = "é\t👩\x1b[A\x1bOH\x1b[1;5C\x1b[3~\r\x1b\r\x17\x1b[200~a\r\nb\rc\x1b[2J\x03\x1b[201~x\x1b[13;2u\x1b\x7f\x12\x1b7";
         let expected = [
             Key::Char('é'),
             Key::Char('\t'),
@@ -239,6 +242,7 @@ mod tests {
             Key::LineBreak,
             Key::KillWord,
             Key::Search,
+            Key::AltDigit(7),
         ];
         assert_eq!(keys_of(&[bytes.as_bytes()]), expected);
         let single: Vec<_> = bytes.as_bytes().chunks(1).collect();

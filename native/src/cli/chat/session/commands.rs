@@ -3,28 +3,30 @@
 use chanwire_core::{
     Time,
     endpoint::ClientEvent,
-    wire::{ChannelName, HistoryRange, Request, Response},
+    wire::{Channel, ChannelName, Response},
 };
 
-use super::{MAX_LISTED, Output, PAGE, PendingRequest, Phase, Question, Session, Shown, count};
+use super::{Link, MAX_LISTED, Output, Room, RoomId, Session, Shown};
 use crate::server_address::ServerAddress;
 
 /// The commands, each with its slash.
-pub(in crate::cli::chat) const COMMANDS: [&str; 8] =
-    ["/list", "/join", "/leave", "/history", "/who", "/nick", "/help", "/quit"];
+pub(in crate::cli::chat) const COMMANDS: [&str; 9] =
+    ["/list", "/join", "/switch", "/leave", "/history", "/who", "/nick", "/help", "/quit"];
 
 /// The text of `/help`.
-const HELP: [&str; 13] = [
+const HELP: [&str; 15] = [
     "TEXT           send TEXT; Alt-Enter begins a new line of it",
     "/list          list the channels",
-    "/join NAME     go to another channel",
-    "/leave         leave this channel",
+    "/join NAME     join another channel, too, and go there",
+    "/switch NAME   go to one of your channels, also by its number; without NAME: to the next one with news",
+    "/leave [NAME]  leave this channel, or another one of yours",
     "/history [N]   show N older messages (default 20)",
     "/who           show who is on this channel",
     "/nick NAME     take another name, if you are signed in to no account",
     "/help          show this help",
     "/quit          quit; so do Ctrl-D and Ctrl-C on an empty line",
     "Tab            complete a command or a name; again: the next one",
+    "Alt-1 … Alt-9  go to the channel of this number",
     "Ctrl-R         search through what was typed",
     "Ctrl-Z         suspend the chat; fg continues it",
     "//TEXT         send /TEXT, a text that begins with a slash",
@@ -37,7 +39,7 @@ impl Session {
             return;
         }
         if self.answer(now, line) {
-            return self.settle(now);
+            return;
         }
         let (command, rest) = match line.strip_prefix('/') {
             None => return self.say(now, line),
@@ -47,60 +49,61 @@ impl Session {
         match (command, rest.trim()) {
             ("list", "") => self.list(),
             ("join", "") => self.trouble("/join needs the name of a channel; /list shows them"),
-            ("join", name) => self.go_to(name),
-            ("leave", "") => {
-                self.leave();
-                self.left = None;
-                self.note("on no channel; /join NAME goes to one, /quit leaves the chat");
-            }
-            ("history", number) => self.history(number),
-            ("who", "") => self.who(),
-            ("nick", name) => self.rename(name),
+            ("join", name) => self.join(now, name),
+            ("switch", named) => self.switch(now, named),
+            ("leave", named) => self.leave(now, named),
+            ("history", number) => self.in_room(now, |room| room.history(number)),
+            ("who", "") => self.in_room(now, Room::who),
+            ("nick", name) => self.rename(now, name),
             ("help", "") => HELP.into_iter().for_each(|line| self.note(line)),
             ("quit", "") => self.handle_end(now),
             _ => self.trouble(format!("not sent: {line} (/help shows the commands; //TEXT says /TEXT)")),
         }
     }
 
-    /// Handles a line as the answer to an open question. Returns whether it was one.
-    fn answer(&mut self, now: Time, line: &str) -> bool {
-        let answer = line.trim().to_ascii_lowercase();
-        let answered = match self.asking {
-            Some(Question::Paste) => self.answer_about_a_paste(&answer),
-            Some(Question::Trust) => self.answer_about_trust(now, &answer),
-            None => false,
-        };
-        if !answered {
-            return false;
+    /// Handles the key that shows the channel of a number.
+    pub(in crate::cli::chat) fn handle_switch(&mut self, now: Time, number: usize) {
+        if self.over || self.leaving.is_some() {
+            return;
         }
-        self.asking = None;
-        self.outputs.push_back(Output::Asking(false));
-        true
+        match number.checked_sub(1).and_then(|index| self.rooms.get(index)).map(|room| room.id) {
+            Some(id) => self.switch_to(now, id),
+            None => self.trouble(format!("there is no channel {number}")),
+        }
     }
 
     fn say(&mut self, now: Time, text: &str) {
         if text.is_empty() {
             return;
         }
-        if self.room.is_none() {
-            return self.trouble(format!("not sent: {text} (on no channel; /join NAME goes to one)"));
+        match self.current_mut() {
+            None => self.trouble(format!("not sent: {text} (on no channel; /join NAME goes to one)")),
+            Some(room) => {
+                room.say(now, text);
+                self.collect(now);
+            }
         }
-        self.queue(text.into());
-        if self.options.interactive && !matches!(self.phase, Phase::Live(..)) {
-            self.note(format!("kept until there is a connection: {text}"));
+    }
+
+    /// Runs a command of the channel that is shown.
+    fn in_room(&mut self, now: Time, run: impl FnOnce(&mut Room)) {
+        match self.current_mut() {
+            None => self.trouble("on no channel; /join NAME goes to one"),
+            Some(room) => {
+                run(room);
+                self.collect(now);
+            }
         }
-        self.settle(now);
     }
 
     fn list(&mut self) {
-        if let Phase::Live(connection, _) = &mut self.phase
-            && connection.to.same_place(&self.tracker)
-        {
-            return connection.ask(&mut self.outputs, PendingRequest::List, Request::List);
-        }
-        if self.listing.is_none() {
-            let connection = self.connect(self.tracker.clone());
-            self.listing = Some(connection.link);
+        if self.current_mut().is_some_and(Room::list) {
+            self.drain();
+        } else if self.listing.is_none() {
+            self.listings += 1;
+            let link = Link { room: RoomId::NONE, number: self.listings };
+            self.listing = Some(link);
+            self.outputs.push_back(Output::Connect { link, to: self.tracker.clone() });
         }
     }
 
@@ -113,65 +116,24 @@ impl Session {
         if let Some(link) = self.listing.take() {
             self.outputs.push_back(Output::Close { link });
         }
-        self.show_channels(self.tracker.clone(), response);
-    }
-
-    pub(super) fn show_channels(&mut self, of: ServerAddress, response: Response) {
-        match response {
-            Response::Channels(channels) => {
-                self.listed = channels.iter().take(MAX_LISTED).map(|channel| channel.channel_name.clone()).collect();
-                self.outputs.push_back(Output::Show(Shown::Channels { of, channels }));
-            }
-            Response::Error(error) => self.trouble(format!("{of}: {error}")),
-            _ => {}
+        let shown = channels_of(self.tracker.clone(), response);
+        if let Some(Shown::Channels { channels, .. }) = &shown {
+            self.listed = names_of(channels);
         }
+        self.outputs.extend(shown.map(Output::Show));
     }
+}
 
-    fn go_to(&mut self, name: &str) {
-        let name = match ChannelName::try_from(name) {
-            Ok(name) => name,
-            Err(error) => return self.trouble(error.to_string()),
-        };
-        if self.room.as_ref().is_some_and(|room| room.name == name) {
-            return self.trouble(format!("this is {name} already"));
-        }
-        let left = self.leave();
-        self.left = left.or(self.left.take());
-        self.backoff.reset();
-        self.enter(name);
+/// Returns a list of channels as it is shown.
+pub(super) fn channels_of(of: ServerAddress, response: Response) -> Option<Shown> {
+    match response {
+        Response::Channels(channels) => Some(Shown::Channels { of, channels }),
+        Response::Error(error) => Some(Shown::Trouble(format!("{of}: {error}"))),
+        _ => None,
     }
+}
 
-    fn history(&mut self, number: &str) {
-        let limit = if number.is_empty() { Some(PAGE) } else { number.parse().ok() };
-        let Some(limit) = limit.filter(|limit| (1..=1000).contains(limit)) else {
-            return self.trouble("/history takes a number from 1 to 1000");
-        };
-        let (Phase::Live(connection, _), Some(room)) = (&mut self.phase, &self.room) else {
-            return self.trouble("there is no connection to a channel now");
-        };
-        let range = room.oldest.map_or(HistoryRange::Last, HistoryRange::Before);
-        let request = Request::History { channel_name: room.name.clone(), range, limit };
-        connection.ask(&mut self.outputs, PendingRequest::History, request);
-    }
-
-    pub(super) fn show_history(&mut self, response: Response) {
-        let messages = match response {
-            Response::History { messages, .. } => messages,
-            Response::Error(error) => return self.trouble(error.to_string()),
-            _ => return,
-        };
-        let Some(oldest) = messages.first().map(|message| message.id) else {
-            return self.note("no older messages");
-        };
-        if let Some(room) = &mut self.room {
-            room.oldest = Some(oldest);
-            messages.iter().for_each(|message| room.names.seen(&message.username));
-        }
-        self.note(format!("{} from before:", count(messages.len(), "message")));
-        for message in messages {
-            let mention = self.mention(&message, false);
-            self.outputs.push_back(Output::Show(Shown::Message(message, mention)));
-        }
-        self.note("that was before");
-    }
+/// Returns the names of channels, as many as are remembered.
+pub(super) fn names_of(channels: &[Channel]) -> Vec<ChannelName> {
+    channels.iter().take(MAX_LISTED).map(|channel| channel.channel_name.clone()).collect()
 }

@@ -1,12 +1,19 @@
 //! A chat against a server that is played by the test.
 
+mod channels;
+mod naming;
+
 use chanwire_core::{
     Limits,
     endpoint::{Client, ClientEvent, Endpoint as _},
-    wire::{ErrorResponse, JoinFrom, Presence, Timestamp},
+    wire::{ErrorResponse, JoinFrom, Notice, Presence, Response, Timestamp},
 };
 
-use super::*;
+use super::{
+    room::{HELD, Phase},
+    *,
+};
+use crate::cli::chat::tabs::row_of_tabs;
 
 const TRACKER: &str = "192.0.2.1:22236";
 
@@ -20,11 +27,33 @@ struct Trial {
     features: &'static [&'static str],
 }
 
+/// A connection of the first channel.
+impl From<i32> for Link {
+    fn from(number: i32) -> Self {
+        (1, number).into()
+    }
+}
+
+/// A connection of a channel, or of none: 0.
+impl From<(i32, i32)> for Link {
+    fn from((room, number): (i32, i32)) -> Self {
+        Self { room: RoomId(room.try_into().unwrap()), number: number.try_into().unwrap() }
+    }
+}
+
+/// Returns the number of a connection, after that of its channel unless that is the first.
+fn number(link: &Link) -> String {
+    let RoomId(room) = link.room;
+    if room == 1 { link.number.to_string() } else { format!("{room}.{}", link.number) }
+}
+
 /// Outputs of the session, in words.
 fn words(output: &Output) -> String {
     match output {
-        Output::Connect { link, to } => format!("connect {} {to}", link.0),
-        Output::Close { link } => format!("close {}", link.0),
+        Output::Connect { link, to } => format!("connect {} {to}", number(link)),
+        Output::Close { link } => format!("close {}", number(link)),
+        Output::Ring => "ring".into(),
+        Output::Tabs(tabs) => format!("tabs {}", row_of_tabs(tabs, 1000)),
         Output::Trust { server, pin } => format!("trust {server} {pin}"),
         Output::Asking(question) => format!("asking {question}"),
         Output::Quit(verdict) => format!("quit {}", verdict.code),
@@ -40,21 +69,21 @@ fn words(output: &Output) -> String {
         Output::Show(Shown::Note(text)) => format!("* {text}"),
         Output::Show(Shown::Trouble(text)) => format!("! {text}"),
         Output::Send { link, request } => match request {
-            Request::List => format!("list {}", link.0),
+            Request::List => format!("list {}", number(link)),
             Request::Join { from, username, .. } => {
                 let from = match from {
                     JoinFrom::Last(count) => format!("last {count}"),
                     JoinFrom::After(id) => format!("after {id}"),
                 };
                 let name = username.as_ref().map_or(String::new(), |name| format!(" as {name}"));
-                format!("join {} {from}{name}", link.0)
+                format!("join {} {from}{name}", number(link))
             }
             Request::Message(message) => {
                 let id = if message.client_message_id.is_some() { "" } else { " (no id)" };
                 let name = if &*message.username == "ann" { "" } else { &format!(" as {}", message.username) };
-                format!("say {} {}{id}{name}", link.0, message.message_content)
+                format!("say {} {}{id}{name}", number(link), message.message_content)
             }
-            Request::History { range, limit, .. } => format!("history {} {range:?} {limit}", link.0),
+            Request::History { range, limit, .. } => format!("history {} {range:?} {limit}", number(link)),
             request => format!("{request:?}"),
         },
     }
@@ -79,15 +108,16 @@ impl Trial {
     }
 
     /// A connection is made, and the server answers HELLO.
-    fn connected(&mut self, link: u64) {
-        self.session.handle_connected(Link(link));
+    fn connected(&mut self, link: impl Into<Link>) {
+        let link = link.into();
+        self.session.handle_connected(link);
         let hello = self.retry_window.map(|window| {
             let mut hello = Hello::new(65_536);
             hello.features = self.features.iter().copied().map(Into::into).collect();
             hello.retry_window = Some(window);
             hello
         });
-        self.session.handle_hello(Link(link), hello);
+        self.session.handle_hello(link, hello);
     }
 
     /// Returns a session on the channel, hosted by the tracker itself, with these messages shown.
@@ -118,49 +148,50 @@ impl Trial {
         std::iter::from_fn(|| self.session.poll_output()).map(|output| words(&output)).collect()
     }
 
-    fn answer(&mut self, link: u64, response: Response) {
+    fn answer(&mut self, link: impl Into<Link>, response: Response) {
         // The endpoint alone makes numbers of requests.
         let id = self.client.send(self.now, &Request::List).unwrap();
         let mut frame = Vec::new();
         Response::Channels(Vec::new()).encode(&mut frame);
         self.client.handle_input(self.now, &frame);
         assert!(self.client.poll_event().is_some());
-        self.session.handle_event(self.now, Link(link), ClientEvent::Answer { id, response });
+        self.session.handle_event(self.now, link.into(), ClientEvent::Answer { id, response });
     }
 
-    fn listed(&mut self, link: u64, at: &str) {
+    fn listed(&mut self, link: impl Into<Link>, at: &str) {
         let channel = Channel { channel_name: "general".parse().unwrap(), address: at.parse().unwrap() };
         self.answer(link, Response::Channels(vec![channel]));
     }
 
-    fn joined(&mut self, link: u64, first_id: u64, last_id: u64) {
+    fn joined(&mut self, link: impl Into<Link>, first_id: u64, last_id: u64) {
         self.answer(link, Response::Joined { channel_name: "general".parse().unwrap(), first_id, last_id });
     }
 
-    fn delivered(&mut self, link: u64) {
+    fn delivered(&mut self, link: impl Into<Link>) {
         self.answer(link, Response::Delivered { timestamp: Timestamp::from_unix(0), id: None });
     }
 
-    fn push(&mut self, link: u64, message: &StoredMessage) {
-        self.session.handle_event(self.now, Link(link), ClientEvent::Push(message.clone()));
+    fn push(&mut self, link: impl Into<Link>, message: &StoredMessage) {
+        self.session.handle_event(self.now, link.into(), ClientEvent::Push(message.clone()));
     }
 
     fn line(&mut self, line: &str) {
         self.session.handle_line(self.now, line);
     }
 
-    fn lose(&mut self, link: u64) {
+    fn lose(&mut self, link: impl Into<Link>) {
         self.session.handle_lost(
             self.now,
-            Link(link),
+            link.into(),
             Lost { retry_after: None, untrusted: None, is_final: false, reason: "lost".into() },
         );
     }
 
     /// Waits until it tries again, and lets it find the channel: up to JOIN on this link.
-    fn come_back(&mut self, link: u64) -> Vec<String> {
+    fn come_back(&mut self, link: impl Into<Link>) -> Vec<String> {
         self.now = self.session.poll_timeout().unwrap();
         self.session.handle_timeout(self.now);
+        let link = link.into();
         self.wants();
         self.connected(link);
         self.listed(link, "127.0.0.1:22236");
@@ -182,18 +213,18 @@ fn a_loopback_address_of_a_remote_tracker_is_the_trackers_host() {
     trial.joined(2, 1, 0);
     assert_eq!(trial.wants(), ["* on general at 192.0.2.1:22240 as ann; /help shows the commands"]);
     trial.line("/list");
-    assert_eq!(trial.wants(), [format!("connect 3 {TRACKER}")]);
-    trial.connected(3);
-    assert_eq!(trial.wants(), ["list 3"]);
-    trial.listed(3, "localhost:22240");
-    assert_eq!(trial.wants(), ["close 3", "1 channels"]);
+    assert_eq!(trial.wants(), [format!("connect 0.1 {TRACKER}")]);
+    trial.connected((0, 1));
+    assert_eq!(trial.wants(), ["list 0.1"]);
+    trial.listed((0, 1), "localhost:22240");
+    assert_eq!(trial.wants(), ["close 0.1", "1 channels"]);
     // A tracker that is away does not keep it from its host.
     trial.lose(2);
     trial.now = trial.session.poll_timeout().unwrap();
     trial.session.handle_timeout(trial.now);
     trial.wants();
-    trial.lose(4);
-    assert_eq!(trial.wants(), ["connect 5 192.0.2.1:22240"]);
+    trial.lose(3);
+    assert_eq!(trial.wants(), ["connect 4 192.0.2.1:22240"]);
 }
 
 #[test]
@@ -433,57 +464,6 @@ fn the_same_trouble_is_told_once_and_waits_grow_until_a_connection_holds() {
 }
 
 #[test]
-fn another_channel_is_another_room_and_unsettled_messages_are_shown() {
-    let mut trial = Trial::live(true, &[]);
-    trial.line("a");
-    trial.line("/join other");
-    assert_eq!(trial.wants(), ["say 1 a", "close 1", "! no answer came: a", &format!("connect 2 {TRACKER}")]);
-    trial.delivered(1);
-    trial.connected(2);
-    let other = Channel { channel_name: "other".parse().unwrap(), address: TRACKER.parse().unwrap() };
-    trial.answer(2, Response::Channels(vec![other]));
-    assert_eq!(trial.wants(), ["list 2", "join 2 last 20"]);
-    trial.joined(2, 1, 0);
-    assert_eq!(trial.wants(), [format!("* on other at {TRACKER} as ann; /help shows the commands")]);
-    trial.line("/leave");
-    trial.line("b");
-    trial.line("/join general");
-    let left = "* on no channel; /join NAME goes to one, /quit leaves the chat";
-    let nowhere = "! not sent: b (on no channel; /join NAME goes to one)";
-    assert_eq!(trial.wants(), ["close 2", left, nowhere, &format!("connect 3 {TRACKER}")]);
-}
-
-#[test]
-fn going_to_a_missing_channel_returns_and_misses_nothing() {
-    let mut trial = Trial::live(true, &[message(7, "bob", "hello")]);
-    trial.line("/join other");
-    trial.line("/join another");
-    assert_eq!(trial.wants(), ["close 1", &format!("connect 2 {TRACKER}"), "close 2", &format!("connect 3 {TRACKER}")]);
-    trial.line("a");
-    trial.wants();
-    trial.connected(3);
-    trial.listed(3, TRACKER);
-    let none = format!("! there is no channel 'another' at {TRACKER}; it lists general (back to general)");
-    let back = format!("connect 4 {TRACKER}");
-    assert_eq!(trial.wants(), ["list 3", "close 3", "! not sent: a", &none, &back]);
-    trial.connected(4);
-    trial.listed(4, TRACKER);
-    assert_eq!(trial.wants(), ["list 4", "join 4 after 6"]);
-    trial.joined(4, 7, 8);
-    trial.push(4, &message(7, "bob", "hello"));
-    trial.push(4, &message(8, "bob", "you are back"));
-    assert_eq!(trial.wants(), ["* connected again", "8 bob: you are back"]);
-    // After /leave there is nothing to come back to.
-    trial.line("/leave");
-    trial.line("/join other");
-    trial.wants();
-    trial.connected(5);
-    trial.listed(5, TRACKER);
-    let none = format!("! there is no channel 'other' at {TRACKER}; it lists general");
-    assert_eq!(trial.wants(), ["list 5", "close 5", &none, "* on no channel; /join NAME goes to one"]);
-}
-
-#[test]
 fn a_slash_begins_a_command_and_two_begin_a_text() {
     let mut trial = Trial::live(true, &[message(7, "bob", "hello")]);
     trial.line("//quit");
@@ -546,7 +526,7 @@ fn a_large_paste_is_sent_as_it_is_answered_and_all_of_it() {
         if sent.is_empty() {
             break;
         }
-        assert!(trial.session.room.as_ref().unwrap().outbox.waiting() <= 256);
+        assert!(trial.session.current().unwrap().outbox.waiting() <= 256);
         sent.iter().for_each(|_| trial.delivered(1));
         said.extend(sent);
     }
@@ -620,7 +600,7 @@ fn a_server_that_stops_is_left_for_as_long_as_it_asked_and_what_it_did_not_answe
         is_final: false,
         reason: "the server stops".into(),
     };
-    trial.session.handle_lost(trial.now, Link(1), lost);
+    trial.session.handle_lost(trial.now, 1.into(), lost);
     assert_eq!(trial.wants(), [format!("! {TRACKER}: the server stops; back in 3 s")]);
     let at = trial.session.poll_timeout().unwrap();
     assert!((3000..4000).contains(&at.since(trial.now).as_millis()), "{at:?}");
@@ -639,7 +619,7 @@ fn messages_in_flight_are_sent_again_if_the_connection_ends_while_the_channel_is
     trial.session.handle_caught_up();
     trial.delivered(1);
     trial.wants();
-    assert!(matches!(trial.session.phase, Phase::Joining(_)));
+    assert!(matches!(trial.session.current().unwrap().phase, Phase::Joining(_)));
     trial.lose(1);
     trial.wants();
     trial.come_back(2);
@@ -668,10 +648,10 @@ fn a_message_that_one_host_may_have_stored_is_not_sent_to_another() {
 fn a_host_that_says_who_is_there_is_told_the_name_and_asked_by_a_command() {
     let mut trial = Trial::new(true);
     trial.wants();
-    trial.session.handle_connected(Link(1));
+    trial.session.handle_connected(1.into());
     let mut hello = Hello::new(65_536);
     hello.features = vec![Hello::PRESENCE.into()];
-    trial.session.handle_hello(Link(1), Some(hello));
+    trial.session.handle_hello(1.into(), Some(hello));
     trial.wants();
     trial.listed(1, "127.0.0.1:22236");
     let Some(Output::Send { request: Request::Join { username, .. }, .. }) = trial.session.poll_output() else {
@@ -718,14 +698,14 @@ fn presence(joined: &[&str], left: &[&str]) -> ClientEvent {
 fn those_who_join_and_leave_are_shown_to_a_user_who_wants_it_but_not_the_user() {
     for (interactive, shows_presence) in [(true, true), (true, false), (false, true)] {
         let mut trial = Trial::live(interactive, &[]);
-        trial.session.options.shows_presence = shows_presence;
+        trial.session.rooms[0].options.shows_presence = shows_presence;
         for (joined, left) in
             [(&["ann", "bob"][..], &[][..]), (&[], &["cleo", "bob"]), (&["dan"], &["eve"]), (&["ann"], &[])]
         {
-            trial.session.handle_event(trial.now, Link(1), presence(joined, left));
+            trial.session.handle_event(trial.now, 1.into(), presence(joined, left));
         }
         // A channel of many has notices without names.
-        trial.session.handle_event(trial.now, Link(1), presence(&[], &[]));
+        trial.session.handle_event(trial.now, 1.into(), presence(&[], &[]));
         let shown: &[&str] = &["* bob joined", "* cleo, bob left", "* dan joined; eve left"];
         assert_eq!(trial.wants(), if interactive && shows_presence { shown } else { &[] });
     }
@@ -757,82 +737,6 @@ fn mentions_by_others_are_marked_and_new_ones_told_from_earlier_ones() {
     assert_eq!(trial.wants()[1..], ["11 bob: ann? (mention)"]);
 }
 
-/// Returns a session on the channel, at a host that says who is there, with message 7 shown.
-fn live_with_presence() -> Trial {
-    let mut trial = Trial::new(true);
-    trial.features = &[Hello::CLIENT_MESSAGE_ID, Hello::PRESENCE];
-    trial.wants();
-    trial.connected(1);
-    trial.listed(1, "127.0.0.1:22236");
-    assert_eq!(trial.wants(), ["list 1", "join 1 last 20 as ann"]);
-    trial.joined(1, 7, 7);
-    trial.push(1, &message(7, "bob", "hello"));
-    trial.wants();
-    trial
-}
-
 fn left() -> Response {
     Response::Left { channel_name: "general".parse().unwrap() }
-}
-
-#[test]
-fn another_name_joins_again_and_misses_and_repeats_nothing() {
-    let mut trial = live_with_presence();
-    trial.line("before");
-    trial.line("/nick eve");
-    trial.line("after");
-    assert_eq!(trial.wants(), ["say 1 before", "Leave { channel_name: \"general\" }", "say 1 after as eve"]);
-    trial.push(1, &message(8, "ann", "before"));
-    trial.delivered(1);
-    trial.answer(1, left());
-    assert_eq!(trial.wants(), ["8 ann: before", "join 1 after 7 as eve"]);
-    trial.delivered(1);
-    trial.joined(1, 8, 9);
-    trial.push(1, &message(8, "ann", "before"));
-    trial.push(1, &message(9, "eve", "after"));
-    assert_eq!(trial.wants(), ["* you are eve now", "9 eve: after"]);
-    // The next connection has the name, too, and what was typed under the former one keeps that.
-    trial.line("more");
-    trial.line("/nick dan");
-    trial.wants();
-    trial.lose(1);
-    trial.wants();
-    assert_eq!(trial.come_back(2), ["join 2 after 8 as dan"]);
-    trial.joined(2, 9, 9);
-    assert_eq!(trial.wants(), ["* connected again", "* you are dan now", "say 2 more as eve"]);
-}
-
-#[test]
-fn a_name_that_the_server_does_not_allow_is_not_taken() {
-    let mut trial = live_with_presence();
-    trial.line("/nick bob");
-    trial.wants();
-    trial.answer(1, left());
-    assert_eq!(trial.wants(), ["join 1 after 6 as bob"]);
-    trial.answer(1, Response::Error(ErrorResponse::request("Not allowed", "The name 'bob' belongs to an account")));
-    let refused = "! Not allowed: The name 'bob' belongs to an account; you stay ann";
-    assert_eq!(trial.wants(), [refused, "join 1 after 6 as ann"]);
-    trial.joined(1, 7, 7);
-    trial.push(1, &message(7, "bob", "hello"));
-    assert_eq!(trial.wants(), [""; 0]);
-    trial.line("still");
-    assert_eq!(trial.wants(), ["say 1 still"]);
-}
-
-#[test]
-fn a_name_is_a_guests_and_a_valid_one() {
-    let mut trial = Trial::live(true, &[]);
-    for (line, start) in [
-        ("/nick", "! /nick takes a name: "),
-        ("/nick ann", "! you are ann already"),
-        ("/nick eve", "* you are eve now"),
-    ] {
-        trial.line(line);
-        let wants = trial.wants();
-        assert!(wants.len() == 1 && wants[0].starts_with(start), "{wants:?}");
-    }
-    trial.session.options.signs_in = true;
-    trial.line("/nick dan");
-    trial.line("hi");
-    assert_eq!(trial.wants(), ["! an account keeps its name; /nick is for guests", "say 1 hi as eve"]);
 }

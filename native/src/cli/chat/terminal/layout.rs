@@ -84,6 +84,16 @@ impl Layout {
         self
     }
 
+    /// Puts a row above the others.
+    pub(super) fn under(mut self, top: Option<String>) -> Self {
+        if let Some(text) = top {
+            let width = text.width();
+            self.rows.insert(0, Row { text, width });
+            self.cursor_row += 1;
+        }
+        self
+    }
+
     fn last(&mut self) -> &mut Row {
         if self.rows.is_empty() {
             self.rows.push(Row::default());

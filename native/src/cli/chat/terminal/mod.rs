@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{completion::Completion, input::UserInput};
+use super::{completion::Completion, input::UserInput, session::Tab, tabs::row_of_tabs};
 use crate::cli::terminal::{Key, Keys, MAX_PASTE, Modes, Output, modes, start_keys};
 use completing::Completing;
 use drawing::Drawn;
@@ -55,6 +55,8 @@ pub(super) struct Terminal {
     searching: Option<Searching>,
     /// The line that was being typed when a question was asked, while it is open.
     set_aside: Option<Line>,
+    /// The channels that are listed above the line.
+    tabs: Vec<Tab>,
     /// Text to be shown above the line, and control sequences before it.
     above: String,
     drawn: Drawn,
@@ -83,6 +85,7 @@ impl Terminal {
             completing: None,
             searching: None,
             set_aside: None,
+            tabs: Vec::new(),
             above: PASTES_ON.into(),
             drawn: Drawn::default(),
             changed: true,
@@ -172,6 +175,12 @@ impl Terminal {
         self.changed = true;
     }
 
+    /// Sets the channels that are listed above the line.
+    pub(super) fn set_tabs(&mut self, tabs: Vec<Tab>) {
+        self.tabs = tabs;
+        self.changed = true;
+    }
+
     /// Completes the text before the cursor, after [`UserInput::Complete`].
     pub(super) fn complete(&mut self, completion: Completion) {
         self.completing = Completing::begin(&mut self.line, completion);
@@ -203,6 +212,7 @@ impl Terminal {
                 }
             }
             Key::Char('\t') if self.set_aside.is_none() => return Some(UserInput::Complete(line.before().into())),
+            Key::AltDigit(number) => return Some(UserInput::Switch(number.into())),
             Key::Search if self.set_aside.is_none() => self.searching = Some(Searching::begin(line)),
             Key::Search => {}
             Key::Char(char) => {
@@ -314,7 +324,9 @@ impl Terminal {
                 None => PROMPT.into(),
             };
             let layout = Layout::new(&prompt, self.line.text(), self.line.cursor(), columns);
-            out += &self.drawn.draw(&layout.window(rows.saturating_sub(1)));
+            let top = if self.tabs.is_empty() { None } else { Some(row_of_tabs(&self.tabs, columns)) };
+            let height = rows.saturating_sub(1 + usize::from(top.is_some()));
+            out += &self.drawn.draw(&layout.window(height).under(top));
         }
         self.output.write(out);
         was_behind

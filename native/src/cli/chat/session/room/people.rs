@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use chanwire_core::wire::{Presence, Request, Response, StoredMessage, User, Username};
 
-use super::{Mention, PendingRequest, Phase, Session, count};
+use super::{PendingRequest, Phase, Room, count};
+use crate::cli::chat::session::Mention;
 
 /// The most names that are remembered of a channel.
 const REMEMBERED: usize = 500;
@@ -14,7 +15,7 @@ const NAMED: usize = 5;
 
 /// Names that were seen on a channel: of those who said something, the last one first, then of others.
 #[derive(Debug, Default)]
-pub(super) struct Names(VecDeque<Username>);
+pub(in crate::cli::chat::session) struct Names(VecDeque<Username>);
 
 impl Names {
     /// Adds one who said something.
@@ -34,21 +35,21 @@ impl Names {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::cli::chat::session) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(Username::as_str)
     }
 }
 
-impl Session {
+impl Room {
     /// Asks the host who is on the channel.
-    pub(super) fn who(&mut self) {
-        let (Phase::Live(connection, _), Some(room)) = (&mut self.phase, &self.room) else {
+    pub(in crate::cli::chat::session) fn who(&mut self) {
+        let Phase::Live(connection, _) = &mut self.phase else {
             return self.trouble("there is no connection to a channel now");
         };
         if !connection.has_presence {
             return self.trouble("this channel's host does not say who is there");
         }
-        let request = Request::Who { channel_name: room.name.clone() };
+        let request = Request::Who { channel_name: self.name.clone() };
         connection.ask(&mut self.outputs, PendingRequest::Who, request);
     }
 
@@ -59,9 +60,7 @@ impl Session {
             Response::Error(error) => return self.trouble(error.to_string()),
             _ => return,
         };
-        if let Some(room) = &mut self.room {
-            users.iter().for_each(|user| room.names.seen(&user.username));
-        }
+        users.iter().for_each(|user| self.names.seen(&user.username));
         let names: Vec<_> = users.iter().map(|user| user.username.as_str()).collect();
         let names = if names.is_empty() { "nobody gave a name".into() } else { names.join(", ") };
         let more = if complete { "" } else { " and others" };
@@ -71,10 +70,10 @@ impl Session {
 
     /// Handles a notice of those who joined and left, and shows it to a user who wants that.
     pub(super) fn people_changed(&mut self, presence: Presence) {
-        let Presence { joined, left, .. } = presence;
-        let Some(room) = &mut self.room else { return };
-        joined.iter().for_each(|user| room.names.seen(&user.username));
-        if !self.options.interactive || !self.options.shows_presence || self.is_skipping() {
+        let Presence { joined, mut left, .. } = presence;
+        joined.iter().for_each(|user| self.names.seen(&user.username));
+        left.retain(|user| !self.naming.has_left(&user.username));
+        if !self.is_shown || !self.options.interactive || !self.options.shows_presence || self.is_skipping() {
             return;
         }
         let changes = [(joined, "joined"), (left, "left")].map(|(users, change)| {
@@ -90,7 +89,8 @@ impl Session {
     /// Returns whether a message mentions the user. `is_new`: it was stored after the channel was joined.
     pub(super) fn mention(&self, message: &StoredMessage, is_new: bool) -> Mention {
         let user = &self.options.user;
-        match message.username != *user && mentions(&message.message_content, user) {
+        let is_own = message.username == *user || self.naming.was(&message.username);
+        match !is_own && mentions(&message.message_content, user) {
             false => Mention::No,
             true if is_new => Mention::New,
             true => Mention::Earlier,

@@ -4,31 +4,27 @@ use std::{mem, time::Duration};
 
 use chanwire_core::{
     Time,
-    wire::{ChannelName, JoinFrom, Request, Response},
+    wire::{JoinFrom, Request, Response, Username},
 };
 
-use super::{Known, MAX_LISTED, Names, PAGE, PendingRequest, Phase, Reading, Room, Session, Skipping, Verdict, count};
+use super::{Known, PAGE, PendingRequest, Phase, Reading, Room, Skipping, Untrusted, count};
 use crate::{
-    cli::{ask::code, chat::outbox::Outbox},
+    cli::{ask::code, chat::session::commands::names_of},
     client::{NOT_ALLOWED, host_of, is_elsewhere},
 };
 
-impl Session {
-    /// Selects this channel.
-    pub(super) fn enter(&mut self, name: ChannelName) {
-        self.room = Some(Room {
-            name,
-            host: None,
-            listed: None,
-            known: None,
-            oldest: None,
-            names: Names::default(),
-            outbox: Outbox::default(),
-            shown_reason: None,
-        });
-        self.find_host();
-    }
+/// A JOIN without an answer so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli::chat::session) struct PendingJoin {
+    /// The id after which it joins; `None`: with the last messages.
+    since: Option<u64>,
+    /// Whether it joins with the last messages instead of all missed ones.
+    skips: bool,
+    /// The name that it gives.
+    username: Option<Username>,
+}
 
+impl Room {
     /// Requests the channel's host from the tracker.
     pub(super) fn find_host(&mut self) {
         let connection = self.connect(self.tracker.clone());
@@ -37,7 +33,6 @@ impl Session {
 
     /// Handles the tracker's list of channels.
     pub(super) fn found(&mut self, now: Time, response: Response) {
-        let Some(room) = &mut self.room else { return };
         let channels = match response {
             Response::Channels(channels) => channels,
             Response::Error(error) => {
@@ -45,21 +40,21 @@ impl Session {
             }
             _ => return,
         };
-        self.listed = channels.iter().take(MAX_LISTED).map(|channel| channel.channel_name.clone()).collect();
-        let Some(channel) = channels.iter().find(|channel| channel.channel_name == room.name) else {
+        self.found = Some(names_of(&channels));
+        let Some(channel) = channels.iter().find(|channel| channel.channel_name == self.name) else {
             let names: Vec<_> = channels.iter().take(10).map(|channel| channel.channel_name.as_str()).collect();
             let others = match (names.is_empty(), channels.len() > names.len()) {
                 (true, _) => "no channels".to_owned(),
                 (false, true) => format!("{} and others", names.join(", ")),
                 (false, false) => names.join(", "),
             };
-            let reason = format!("there is no channel '{}' at {}; it lists {others}", room.name, self.tracker);
+            let reason = format!("there is no channel '{}' at {}; it lists {others}", self.name, self.tracker);
             return self.try_again(now, reason, 3, None);
         };
         let host = host_of(&self.tracker, &channel.address);
         // The list does not tell whether the channel lives at the server of a Unix socket: JOIN does.
-        room.listed = self.tracker.path().map(|_| host.clone());
-        if room.listed.is_some() || host.same_place(&self.tracker) {
+        self.listed = self.tracker.path().map(|_| host.clone());
+        if self.listed.is_some() || host.same_place(&self.tracker) {
             // The connection is there already.
             if let Phase::Looking(connection) = mem::replace(&mut self.phase, Phase::Out) {
                 self.phase = Phase::Joining(connection);
@@ -74,8 +69,7 @@ impl Session {
 
     /// Handles a failure to reach the tracker, by trying the last known host.
     pub(super) fn tracker_failed(&mut self, now: Time, reason: String) {
-        let host = self.room.as_ref().and_then(|room| room.host.clone());
-        match host.filter(|host| !host.same_place(&self.tracker)) {
+        match self.host.clone().filter(|host| !host.same_place(&self.tracker)) {
             Some(host) => {
                 let connection = self.connect(host);
                 self.phase = Phase::Joining(connection);
@@ -91,36 +85,40 @@ impl Session {
 
     /// Joins the channel. `skips`: with its last messages only, whatever was missed.
     fn join_with(&mut self, skips: bool) {
-        let (Phase::Joining(connection), Some(room)) = (&mut self.phase, &self.room) else { return };
-        let skips = skips && room.known.is_some();
-        let known = room.known.as_ref().filter(|_| !skips);
+        let Phase::Joining(connection) = &mut self.phase else { return };
+        let skips = skips && self.known.is_some();
+        let known = self.known.as_ref().filter(|_| !skips);
         let since = known.map(|known| known.id - u64::from(known.message.is_some()));
         let from = since.map_or(JoinFrom::Last(PAGE), JoinFrom::After);
         let username = connection.has_presence.then(|| self.options.user.clone());
-        let request = Request::Join { channel_name: room.name.clone(), from, username };
-        connection.ask(&mut self.outputs, PendingRequest::Join { since, skips }, request);
+        let request = Request::Join { channel_name: self.name.clone(), from, username: username.clone() };
+        connection.ask(&mut self.outputs, PendingRequest::Join(PendingJoin { since, skips, username }), request);
     }
 
     /// Handles the host's answer to JOIN.
-    pub(super) fn joined(&mut self, now: Time, since: Option<u64>, skips: bool, response: Response) {
-        let Phase::Joining(connection) = mem::replace(&mut self.phase, Phase::Out) else { return };
-        let Some(room) = &mut self.room else { return };
+    pub(super) fn joined(&mut self, now: Time, join: PendingJoin, response: Response) {
+        let Phase::Joining(mut connection) = mem::replace(&mut self.phase, Phase::Out) else { return };
+        let PendingJoin { since, skips, username } = join;
         let (first_id, last_id) = match response {
             Response::Joined { first_id, last_id, .. } => (first_id, last_id),
             Response::Error(error) if since.is_some() && error.error == "Invalid payload" => {
                 // It ends before the last known message: it is another history.
-                room.known = None;
+                self.known = None;
+                self.drop_log();
                 self.phase = Phase::Joining(connection);
                 return self.join();
             }
-            Response::Error(error) if error.error == NOT_ALLOWED && self.former_name.is_some() => {
+            Response::Error(error) if error.error == NOT_ALLOWED && self.naming.before.is_some() => {
                 self.phase = Phase::Joining(connection);
-                self.take_former_name(&error);
+                // The refusal is of another name than the present one, if that was chosen meanwhile.
+                if username.is_none_or(|name| name == self.options.user) {
+                    self.take_former_name(&error);
+                }
                 return self.join();
             }
-            Response::Error(error) if is_elsewhere(&error) && room.listed.is_some() => {
-                if let Some(host) = room.listed.take() {
-                    self.is_renaming = false;
+            Response::Error(error) if is_elsewhere(&error) && self.listed.is_some() => {
+                if let Some(host) = self.listed.take() {
+                    self.naming.is_renaming = false;
                     self.phase = Phase::Joining(connection);
                     self.hang_up();
                     let connection = self.connect(host);
@@ -139,34 +137,34 @@ impl Session {
             }
             _ => return,
         };
-        let again = room.host.is_some();
-        let known = room.known.take();
+        let again = self.host.is_some();
+        let known = self.known.take();
         let missed = known.as_ref().map_or(0, |known| first_id.saturating_sub(known.id + 1));
         // Some of the last messages may have been shown already, unless it is another history.
         let shown = known.as_ref().filter(|known| skips && known.id <= last_id).map_or(0, |known| known.id);
         let anchor = known.and_then(|known| known.message).filter(|anchor| anchor.id == first_id);
         let id = anchor.as_ref().map_or(first_id - 1, |anchor| anchor.id).max(shown);
-        room.known = Some(Known { id, message: anchor.clone() });
-        room.host = Some(connection.to.clone());
-        room.shown_reason = None;
+        self.known = Some(Known { id, message: anchor.clone() });
+        self.host = Some(connection.to.clone());
+        self.shown_reason = None;
         let welcome = if again {
             "connected again".into()
         } else {
             let help = if self.options.interactive { "; /help shows the commands" } else { "" };
-            format!("on {} at {} as {}{help}", room.name, connection.to, self.options.user)
+            let name = username.as_ref().unwrap_or(&self.options.user);
+            format!("on {} at {} as {name}{help}", self.name, connection.to)
         };
         if skips && missed > 0 {
             // The skipped messages precede the last ones.
-            room.oldest = None;
+            self.drop_log();
         }
-        let reading = Reading { since: now, anchor, shown, last_earlier: last_id, skipping: Skipping::No };
+        let before = mem::replace(&mut connection.joined_as, username);
+        let reading = Reading { since: now, anchor, shown, last_earlier: last_id, again, skipping: Skipping::No };
         self.phase = Phase::Live(connection, reading);
-        self.joined_once = true;
-        self.left = None;
-        if !skips && !mem::take(&mut self.is_renaming) {
+        if !skips && !mem::take(&mut self.naming.is_renaming) {
             self.note(welcome);
         }
-        self.confirm_name();
+        self.settle_name(before);
         if missed > 0 {
             let missed = count(usize::try_from(missed).unwrap_or(usize::MAX), "message");
             if skips {
@@ -178,19 +176,19 @@ impl Session {
     }
 
     /// Handles a screen that lags: skips the channel's messages from now on.
-    pub(in crate::cli::chat) fn handle_behind(&mut self) {
+    pub(in crate::cli::chat::session) fn handle_behind(&mut self) {
         self.behind = true;
-        if let (Phase::Live(connection, reading), Some(room)) = (&mut self.phase, &self.room)
+        if let Phase::Live(connection, reading) = &mut self.phase
             && reading.skipping == Skipping::No
         {
             reading.skipping = Skipping::Leaving;
-            let request = Request::Leave { channel_name: room.name.clone() };
+            let request = Request::Leave { channel_name: self.name.clone() };
             connection.ask(&mut self.outputs, PendingRequest::Leave, request);
         }
     }
 
     /// Handles a screen that has caught up: continues with the channel's last messages.
-    pub(in crate::cli::chat) fn handle_caught_up(&mut self) {
+    pub(in crate::cli::chat::session) fn handle_caught_up(&mut self) {
         self.behind = false;
         if matches!(&self.phase, Phase::Live(_, reading) if reading.skipping == Skipping::Left) {
             self.join_again(true);
@@ -198,7 +196,7 @@ impl Session {
     }
 
     /// Returns whether incoming messages are skipped.
-    pub(in crate::cli::chat) const fn is_skipping(&self) -> bool {
+    pub(in crate::cli::chat::session) const fn is_skipping(&self) -> bool {
         matches!(&self.phase, Phase::Live(_, reading) if matches!(reading.skipping, Skipping::Leaving | Skipping::Left))
     }
 
@@ -206,7 +204,7 @@ impl Session {
     pub(super) fn left(&mut self) {
         let Phase::Live(_, reading) = &mut self.phase else { return };
         let skips = mem::replace(&mut reading.skipping, Skipping::Left) != Skipping::Renaming || self.behind;
-        self.is_renaming = !skips;
+        self.naming.is_renaming = !skips;
         if !self.behind {
             self.join_again(skips);
         }
@@ -224,31 +222,35 @@ impl Session {
     pub(super) fn try_again(&mut self, now: Time, reason: String, code: u8, retry_after: Option<Duration>) {
         self.hang_up();
         self.phase = Phase::Out;
-        self.is_renaming = false;
-        let Some(room) = &mut self.room else { return };
-        room.outbox.lost();
-        if room.host.is_some() {
-            self.phase = Phase::Waiting { until: now.after(self.backoff.wait(retry_after)) };
-            // A repeated reason is shown once.
-            if room.shown_reason.as_ref() != Some(&reason) {
-                room.shown_reason = Some(reason.clone());
-                self.trouble(match retry_after {
-                    None => format!("{reason} (trying again)"),
-                    Some(time) => format!("{reason}; back in {} s", time.as_secs()),
-                });
-            }
-            return;
+        self.naming.is_renaming = false;
+        self.outbox.lost();
+        if self.host.is_none() {
+            return self.fail(reason, code);
         }
-        self.leave();
-        if let Some(left) = self.left.take() {
-            self.trouble(format!("{reason} (back to {})", left.name));
-            self.room = Some(left);
+        self.phase = Phase::Waiting { until: now.after(self.backoff.wait(retry_after)) };
+        // A repeated reason is shown once.
+        if self.shown_reason.as_ref() != Some(&reason) {
+            self.shown_reason = Some(reason.clone());
+            self.trouble(match retry_after {
+                None => format!("{reason} (trying again)"),
+                Some(time) => format!("{reason}; back in {} s", time.as_secs()),
+            });
+        }
+    }
+
+    /// Handles the user's decision about the server of an unknown key: connects again, or tries others.
+    pub(in crate::cli::chat::session) fn handle_trust(&mut self, now: Time, is_trusted: bool) {
+        let Phase::Untrusted(Untrusted { to, .. }) = mem::replace(&mut self.phase, Phase::Out) else { return };
+        if !is_trusted {
+            // Otherwise the next try would go to the same server, and ask again.
+            self.host = None;
+            self.try_again(now, format!("{to}: its certificate is not trusted"), 1, None);
+        } else if to.same_place(&self.tracker) {
             self.find_host();
-        } else if self.joined_once {
-            self.trouble(reason);
-            self.note("on no channel; /join NAME goes to one");
         } else {
-            self.end(Verdict { code, reason: Some(reason) });
+            let connection = self.connect(to);
+            self.phase = Phase::Joining(connection);
         }
+        self.settle(now);
     }
 }
