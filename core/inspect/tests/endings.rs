@@ -100,8 +100,12 @@ fn provoke(reason: Reason, bench: &mut Bench) -> Option<u32> {
             bench.sandbox.stop();
         }
         Reason::EncryptionRequired => bench.send(client, "LIST\r\n"),
-        // A sandbox has no limits of addresses, no proxies, no TLS, and no other program that closes connections.
-        Reason::AddressBusy | Reason::Denied | Reason::ProxyHeader | Reason::TlsHandshake | Reason::ServerClosed => {
+        Reason::AddressBusy => {
+            bench.connect();
+            return Some(bench.connect());
+        }
+        // A sandbox denies no address, and has no proxies, no TLS, and no other program that closes connections.
+        Reason::Denied | Reason::ProxyHeader | Reason::TlsHandshake | Reason::ServerClosed => {
             return None;
         }
     }
@@ -116,6 +120,7 @@ const fn limit(reason: Reason) -> Option<(&'static str, u64)> {
         Reason::NotReading => Some(("write_timeout", 10)),
         Reason::SlowConsumer => Some(("max_pushed", 1_000)),
         Reason::ServerBusy => Some(("max_connections", 4)),
+        Reason::AddressBusy => Some(("address_connections", 2)),
         _ => None,
     }
 }
@@ -151,6 +156,7 @@ fn every_reason_is_the_same_word_in_the_answer_and_in_a_capture() {
             frame_timeout: 2,
             max_pushed: 1_000,
             max_connections: 4,
+            address_connections: if *reason == Reason::AddressBusy { 2 } else { 64 },
             network: 512,
             requires_tls: *reason == Reason::EncryptionRequired,
             ..Settings::default()

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use chanwire_core::{
     Time,
+    admission::Refusal,
     endpoint::{ConnectionAction, ConnectionId, Deadline, Endpoint as _, Reason, Server, Throttle},
     wire::ErrorResponse,
 };
@@ -137,6 +138,15 @@ impl Connection {
         let details = format!("The server has reached its limit of {limit} connections");
         let ending = Ending { reason: Reason::ServerBusy, limit: Some(("max_connections", limit as u64)) };
         self.refuse(now, ending, ErrorResponse::server("Server busy", details));
+    }
+
+    /// Refuses the connection, because of a limit of its address.
+    pub(super) fn refuse_address(&mut self, now: Time, refusal: Refusal) {
+        let ending = Ending { reason: refusal.reason(), limit: refusal.limit() };
+        // The sandbox denies no address, which would be told nothing.
+        if let Some(error) = refusal.answer() {
+            self.refuse(now, ending, error);
+        }
     }
 
     /// Refuses the connection, because the server takes TLS alone.

@@ -38,6 +38,7 @@ use std::{
 pub use accounts::ACCOUNTS;
 use chanwire_core::{
     Time,
+    admission::{Admission, Permit},
     endpoint::{Endpoint as _, Listing, ServerCommand, Timer, Traffic},
     hub::{ConnectionId, DrainPlan, Effect, Hub, ListenerId, Moment, Peer, Snapshot, VerificationId},
     wire::{AccountName, Address, Timestamp},
@@ -82,6 +83,9 @@ pub struct Sandbox {
     /// The results of verifications, with the times at which they are known.
     verifications: VecDeque<(Time, VerificationId, Option<AccountName>)>,
     connections: BTreeMap<u32, Connection>,
+    admission: Admission,
+    /// The permits of open connections from an address.
+    permits: BTreeMap<u32, Permit>,
     last: u32,
     /// Closed connections not yet reported to the hub, which takes no input while its effects are drained.
     closed: Vec<u32>,
@@ -178,6 +182,8 @@ impl Sandbox {
         let own: Option<Address> = ADDRESS.parse().ok();
         Self {
             rng: Rng::with_seed(settings.seed),
+            admission: Admission::new(settings.address_limits()),
+            permits: BTreeMap::new(),
             settings,
             now: Time::default(),
             listener: own.map(|own| hub.add_listener(&[own])),
@@ -225,9 +231,21 @@ impl Sandbox {
             Peer::Operator => (format!("operator:{id}"), None),
         };
         let mut connection = Connection::new(hub_id(id), &self.settings, is_local(peer));
+        let throttle = match peer {
+            Peer::Address(from) => self.admission.admit(self.now, from).map(|(permit, throttle)| {
+                self.permits.insert(id, permit);
+                throttle
+            }),
+            Peer::NoAddressRights => Ok(Some(self.admission.throttle_without_address())),
+            Peer::Operator => Ok(None),
+        };
+        let throttle = throttle.map(|throttle| throttle.filter(|_| self.settings.has_rate()));
         let served = self.connections.values().filter(|other| other.is_open() && other.is_served).count();
         let most = self.settings.max_connections;
-        if served >= most {
+        if let Err(refusal) = throttle {
+            connection.refuse_address(self.now, refusal);
+        } else if served >= most {
+            self.release(id);
             connection.refuse_busy(self.now, most);
         } else if self.settings.requires_tls {
             connection.refuse_plain_text(self.now);
@@ -238,12 +256,20 @@ impl Sandbox {
             if peer == Peer::Operator {
                 connection.set_own_list();
             }
-            let throttle = self.settings.throttle().filter(|_| peer != Peer::Operator);
-            throttle.into_iter().for_each(|throttle| connection.set_throttle(throttle));
+            if let Ok(Some(throttle)) = throttle {
+                connection.set_throttle(throttle);
+            }
         }
         self.event(id, Happening::Opened { local, remote: ADDRESS });
         self.connections.insert(id, connection);
         Some(id)
+    }
+
+    /// Takes back the permit of a connection, if it has one.
+    fn release(&mut self, id: u32) {
+        if let Some(permit) = self.permits.remove(&id) {
+            self.admission.release(self.now, permit);
+        }
     }
 
     /// Queues a step of a client, to be done after all before it. False if it cannot: the connection is over or its
@@ -282,6 +308,7 @@ impl Sandbox {
     pub fn reconfigure(&mut self, settings: Settings) {
         let Settings { seed, wall, .. } = self.settings;
         self.settings = Settings { seed, wall, ..settings };
+        self.admission.set_limits(self.settings.address_limits());
         self.hub.reconfigure(self.settings.hub_limits(), &self.settings.limits().into());
         self.hub.set_rights(self.settings.rights().into());
     }
@@ -393,9 +420,13 @@ impl Sandbox {
             Surroundings { now: self.now, settings: &self.settings, rng: &mut self.rng, happened: Vec::new() };
         let moved = act(connection, &mut around);
         let happened = around.happened;
-        let closed = was_open && !connection.is_open() && connection.is_served;
+        let has_closed = was_open && !connection.is_open();
+        let closed = has_closed && connection.is_served;
         if connection.is_over {
             self.connections.remove(&id);
+        }
+        if has_closed {
+            self.release(id);
         }
         if closed {
             self.closed.push(id);

@@ -368,6 +368,19 @@ const SCENARIOS: &[Scenario] = &[
         ],
     ),
     play(
+        "A busy address",
+        "The third connection from an address that may have two, and one from elsewhere.",
+        &[
+            Set(&[("address_connections", "2")]),
+            Connect(HOME),
+            Connect(HOME),
+            Connect(HOME),
+            Connect(FRIEND),
+            Send(1, "LIST\r\n"),
+            Send(4, "LIST\r\n"),
+        ],
+    ),
+    play(
         "Pipelining",
         "Several requests in one write: the answers come in the order of the requests.",
         &[

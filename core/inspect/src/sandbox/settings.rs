@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use chanwire_core::{
-    Limits, Rate,
-    endpoint::Throttle,
+    AddressLimits, Limits, Rate,
     hub::HubLimits,
     rights::{Rights, Rule, Subject},
 };
@@ -39,6 +38,14 @@ pub struct Settings {
     pub units: u32,
     /// The most units that a connection can use at once.
     pub burst: u32,
+    /// The units that come back to all connections from an address together each second; 0 for no rate.
+    pub address_units: u32,
+    /// The most units that they can use at once.
+    pub address_burst: u32,
+    /// The most connections from an address.
+    pub address_connections: usize,
+    /// The connections that an address may make each second, and at once; 0 for any number.
+    pub address_connects: u32,
     /// Whether channels whose names begin with `staff-` are hidden from guests.
     pub hides_staff: bool,
     /// Whether only TLS is accepted, which the clients of a sandbox do not speak.
@@ -67,7 +74,7 @@ pub struct Setting {
 /// More connections than this cannot be open.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 
-const SETTINGS: [(Setting, Put); 15] = [
+const SETTINGS: [(Setting, Put); 19] = [
     setting("seed", "seed of delays and of where reads are cut", 0..=u32::MAX as u64, 1, |settings, to| {
         settings.seed = to;
     }),
@@ -105,6 +112,30 @@ const SETTINGS: [(Setting, Put); 15] = [
     setting("burst", "units that a connection may use at once", 1..=1_000_000, 500, |settings, to| {
         settings.burst = number(to);
     }),
+    setting(
+        "address_units",
+        "units a second of all connections from one address, or 0 for no rate",
+        0..=1_000_000,
+        0,
+        |settings, to| {
+            settings.address_units = number(to);
+        },
+    ),
+    setting("address_burst", "units that they may use at once", 1..=1_000_000, 2000, |settings, to| {
+        settings.address_burst = number(to);
+    }),
+    setting("address_connections", "connections from one address", 1..=MAX_CONNECTIONS as u64, 64, |settings, to| {
+        settings.address_connections = size(to);
+    }),
+    setting(
+        "address_connects",
+        "connections a second from one address, or 0 for no limit",
+        0..=1000,
+        0,
+        |settings, to| {
+            settings.address_connects = number(to);
+        },
+    ),
     setting("hides_staff", "channels 'staff-…' hidden from guests: 1, or shown: 0", 0..=1, 0, |settings, to| {
         settings.hides_staff = to == 1;
     }),
@@ -155,6 +186,10 @@ impl Default for Settings {
             max_connections: 0,
             units: 0,
             burst: 0,
+            address_units: 0,
+            address_burst: 0,
+            address_connections: 0,
+            address_connects: 0,
             hides_staff: false,
             requires_tls: false,
             plaintext_auth: false,
@@ -202,9 +237,27 @@ impl Settings {
         limits
     }
 
-    /// Returns the throttle of a new client, unless there is no rate.
-    pub(super) fn throttle(&self) -> Option<Throttle> {
-        Rate::new(self.units, self.burst).map(Throttle::without_address)
+    /// Returns whether requests have a rate, of a connection or of an address.
+    pub(super) const fn has_rate(&self) -> bool {
+        self.units > 0 || self.address_units > 0
+    }
+
+    /// Returns the limits of addresses, of which none is exempt.
+    pub(super) fn address_limits(&self) -> AddressLimits {
+        let unlimited = Rate::new(u32::MAX, u32::MAX);
+        let mut limits = AddressLimits::default();
+        limits.exempt.clear();
+        limits.max_connections = self.address_connections;
+        for (limit, rate) in [
+            (&mut limits.connection_rate, Rate::new(self.units, self.burst)),
+            (&mut limits.address_rate, Rate::new(self.address_units, self.address_burst)),
+            (&mut limits.connects, Rate::new(self.address_connects, self.address_connects)),
+        ] {
+            if let Some(rate) = rate.or(unlimited) {
+                *limit = rate;
+            }
+        }
+        limits
     }
 
     /// Returns the rights of clients. Only the operator and accounts see what is hidden.
