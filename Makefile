@@ -202,7 +202,7 @@ simulate: | needs-rust
 
 .PHONY: test-long
 test-long: system-packages $(BINARY) | needs-rust
-	CHANWIRE_CRASH_ROUNDS=300 CHANWIRE_READERS=1000 CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked -p chanwire-tests --features binary
+	CHANWIRE_CRASH_ROUNDS=300 CHANWIRE_READERS=1000 CHANWIRE_DRAINED=5000 CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked -p chanwire-tests --features binary
 
 # Not part of `make test`: promtool comes in Debian's package `prometheus` only, with a server of 100 MB that it starts.
 .PHONY: test-rules
