@@ -26,8 +26,8 @@ pub(crate) struct LocalAddress {
 }
 
 impl LocalAddress {
-    /// Returns every address of the listener; the first one names it. A wildcard stands for loopback and every
-    /// interface.
+    /// Returns every address of the listener; the first one is its name in the hub. A wildcard stands for loopback and
+    /// every interface.
     pub(crate) fn addresses(&self) -> Vec<Address> {
         if !self.is_wildcard() {
             return self.addresses_at(&[]);

@@ -244,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_is_none_is_refused() {
+    fn an_invalid_filter_is_refused() {
         for level in ["error", "warn", "info", "DEBUG", "trace", "off", "info,hyper=debug", "chanwire=debug,warn"] {
             assert!(parse_filter(level).is_ok(), "{level}");
         }
-        for none in ["loud", "", "info,loud", "hyper", "info=loud", "infos"] {
-            let refused = parse_filter(none).map(drop).unwrap_err();
-            assert!(refused.contains("expected error, warn, info"), "{none}: {refused}");
+        for invalid in ["loud", "", "info,loud", "hyper", "info=loud", "infos"] {
+            let refused = parse_filter(invalid).map(drop).unwrap_err();
+            assert!(refused.contains("expected error, warn, info"), "{invalid}: {refused}");
         }
     }
 }

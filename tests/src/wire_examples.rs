@@ -45,9 +45,9 @@ pub enum Start {
     MaxPayload(usize),
     /// `--max-channels`
     MaxChannels(usize),
-    /// A listener without address rights.
+    /// A listener at which no client is the host of a channel: `address_rights = false`.
     NoAddressRights,
-    /// Accounts: `ann`.
+    /// The server has the accounts of [`ACCOUNTS`](crate::accounts::ACCOUNTS).
     Accounts,
 }
 

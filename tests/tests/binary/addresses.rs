@@ -1,4 +1,5 @@
-//! Limits of addresses. Loopback is made to be no exception, and every address of 127.0.0.0/8 is one of this machine.
+//! Limits of each client address. Loopback, which is exempt by default, is limited here; the clients connect from several
+//! addresses of 127.0.0.0/8.
 
 use std::{
     fs,
@@ -59,7 +60,7 @@ fn messages_that_come_too_fast_are_answered_in_order_at_the_rate_and_none_is_los
 #[test]
 fn connections_of_one_address_share_its_rate_and_another_address_has_its_own() {
     let data = tempdir().unwrap();
-    // The address may ask ten times in a day.
+    // The address may ask ten times at once, and then once a second.
     let server = strict(data.path(), &["--units", "100000", "--address-units", "1", "--address-burst", "10"]);
     let (mut one, mut two) = (from(2, &server), from(2, &server));
     for _ in 0..5 {
@@ -73,7 +74,7 @@ fn connections_of_one_address_share_its_rate_and_another_address_has_its_own() {
         assert_eq!(other.ask(LIST).raw, listed(&[]));
     }
     assert!(two.answer().is_ok());
-    // It counts in whole milliseconds.
+    // A unit is back one second after the first request, which was made before this was timed.
     assert!(begin.elapsed() > Duration::from_millis(500), "{:?}", begin.elapsed());
     server.stop();
 }
@@ -91,7 +92,7 @@ fn an_address_over_its_connections_is_told_so_and_another_is_served() {
     drop(held.pop());
     wait_for("a place", || {
         let mut peer = from(2, &server);
-        // It was told, and closed, if there is none.
+        // Without a free place it is refused and closed.
         let answer = peer.try_send(LIST).and_then(|()| peer.try_answer());
         answer.ok().filter(|answer| answer.is_ok()).map(drop)
     });

@@ -33,7 +33,7 @@ impl Manager {
         String::from_utf8_lossy(buffer.get(..length).unwrap()).lines().map(String::from).collect()
     }
 
-    /// Returns the next message that is no report.
+    /// Returns the next message without a `STATUS`, a change of the server's state.
     fn next_change(&self) -> Vec<String> {
         let is_change = |message: &Vec<String>| !message.iter().any(|line| line.starts_with("STATUS="));
         std::iter::repeat_with(|| self.next()).find(is_change).unwrap()
@@ -124,7 +124,7 @@ fn a_server_without_a_watchdog_feeds_none_and_one_without_a_manager_runs() {
 
 #[test]
 fn the_units_are_valid_and_confine_the_server() {
-    // Where systemd is not installed, nobody can use them either.
+    // Without systemd there is nothing that can check the units.
     let Some(analyzer) =
         ["/usr/bin/systemd-analyze", "/bin/systemd-analyze"].map(Path::new).into_iter().find(|path| path.is_file())
     else {

@@ -72,7 +72,7 @@ impl Connection {
     }
 
     /// Notes that the sender of a direction has ended its stream.
-    pub(super) fn ended(&mut self, direction: Direction) {
+    pub(super) fn note_end(&mut self, direction: Direction) {
         self.evidences.end(direction);
     }
 

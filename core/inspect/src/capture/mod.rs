@@ -35,11 +35,11 @@ use store::Store;
 /// Record the events of each connection in order, and requests before their answers: [`open`](Self::open), then
 /// [`bytes`](Self::bytes), [`end`](Self::end), [`note`](Self::note) and [`gap`](Self::gap), and at last
 /// [`close`](Self::close) or [`leave`](Self::leave). Each row is numbered when it is complete, from 1, over all
-/// connections; a number is never given twice. It holds the rows from [`first`](Self::first) to before
+/// connections; a number is never given twice. The capture holds the rows from [`first`](Self::first) to before
 /// [`end_number`](Self::end_number).
 ///
-/// - **Rows tile their stream** and do not depend on how it was cut, but for bytes that mean nothing, of which a row
-///   has at most 64 KiB.
+/// - **Rows tile their stream** and do not depend on how it was divided into reads, except where a frame is sought after
+///   a gap. A row has at most 64 KiB of white space or of discarded bytes.
 /// - **Answers are paired** with their requests, in request order, also when pipelined.
 /// - **Bounded.** When memory reaches the limit the oldest rows are dropped. A frame that is too large to be held while
 ///   it arrives is given up, and a row says so.
@@ -67,12 +67,12 @@ pub struct Capture {
     store: Store,
     /// The memory that connections take beside their rows.
     pending: usize,
-    /// The part of that memory that is free once arriving frames are given up and open requests are dropped.
+    /// The part of that memory that giving up arriving frames and dropping open requests would free.
     unfinished: usize,
     clock: Clock,
-    /// The number of visits to a connection, one or all at a time.
+    /// The number of visits to connections, for tests of cost; a pass over all counts each.
     #[cfg(test)]
-    looked: std::cell::Cell<usize>,
+    visits: std::cell::Cell<usize>,
 }
 
 /// Traffic that is missing.
@@ -83,8 +83,8 @@ pub struct Gap {
     /// The number of missing frames, if they are whole ones: then the stream goes on at a frame's first byte. `None`
     /// where it may go on anywhere, so that the next frame has to be found.
     pub frames: Option<u64>,
-    /// The number of missing requests that are answered, or of missing answers. `None` where it is not known: then
-    /// nothing more is paired on the connection.
+    /// The number of missing requests that are owed an answer, or of missing answers, without pushes. `None` where it is
+    /// not known: then nothing more is paired on the connection.
     pub paired: Option<u64>,
 }
 
@@ -127,7 +127,7 @@ impl Capture {
             unfinished: 0,
             clock: Clock::default(),
             #[cfg(test)]
-            looked: std::cell::Cell::default(),
+            visits: std::cell::Cell::default(),
         }
     }
 
@@ -166,8 +166,8 @@ impl Capture {
         self.settle();
     }
 
-    /// Takes the bytes of one read or write, at a time from any origin: a number counts milliseconds. Bytes of a
-    /// connection that is not open are ignored.
+    /// Takes the bytes of one read or write. Times may count from any origin; a plain number is in milliseconds. Bytes
+    /// of a connection that is not open are ignored.
     pub fn bytes(&mut self, connection: u32, direction: Direction, time: impl Into<Time>, bytes: &[u8]) {
         let time = self.clock.at(time.into());
         self.record(connection, |mut recording| recording.bytes(direction, time, bytes));
@@ -178,7 +178,8 @@ impl Capture {
     pub fn end(&mut self, connection: u32, direction: Direction, time: impl Into<Time>) {
         let time = self.clock.at(time.into());
         self.record(connection, |mut recording| recording.end(direction, time));
-        self.change(connection, |state, _| state.ended(direction));
+        // Evidence for the reason: only a direction that its sender ended, not one that a close ends.
+        self.change(connection, |state, _| state.note_end(direction));
     }
 
     /// Ends one direction because its sender has shut down. A row says so, unless the other direction had ended before:
@@ -216,8 +217,8 @@ impl Capture {
         self.drop_closed();
     }
 
-    /// Adds a note about a connection, in words that are safe to show. To one that the connection is over, the
-    /// [`Ending`] is added that its traffic shows, unless the text has one.
+    /// Adds a note about a connection, in words that are safe to show; `bad` marks a failure. A note that the connection
+    /// is over also gets the [`Ending`] that its traffic shows, unless the text has one.
     pub fn note(&mut self, connection: u32, time: impl Into<Time>, head: &str, text: &str, bad: bool) {
         let time = self.clock.at(time.into());
         let ending = self.connections.get(&connection).filter(|_| head == CLOSED && Ending::in_text(text).is_none());
@@ -229,8 +230,8 @@ impl Capture {
         self.settle();
     }
 
-    /// Records that traffic is missing here, in one direction or perhaps in both; the text says why and is safe to
-    /// show.
+    /// Records that traffic is missing here, in this direction, or for `None` perhaps in both. The text says why and is
+    /// safe to show.
     pub fn gap(&mut self, connection: u32, direction: Option<Direction>, time: impl Into<Time>, gap: Gap, text: &str) {
         let time = self.clock.at(time.into());
         self.skip(connection, direction, time, gap, text);
@@ -239,12 +240,12 @@ impl Capture {
     fn skip(&mut self, connection: u32, direction: Option<Direction>, time: At, gap: Gap, text: &str) {
         self.record(connection, |mut recording| recording.skip(direction, time, gap));
         let row = self.store.end();
-        // The position of a gap is that at which its direction goes on.
-        let start = self.change(connection, |state, _| {
+        // A gap is placed where its direction goes on.
+        let offset = self.change(connection, |state, _| {
             state.touch(row);
             direction.map_or(0, |direction| state.offset(direction, row, state.position(direction)))
         });
-        self.store.gap(connection, direction, time, start.unwrap_or_default(), text);
+        self.store.gap(connection, direction, time, offset.unwrap_or_default(), text);
         self.settle();
     }
 
@@ -276,7 +277,7 @@ impl Capture {
     pub(crate) fn count_from(&mut self, started: i64) -> f64 {
         match self.clock.origin {
             Some(origin) if origin >= FIRST_DATE => milliseconds(started.saturating_sub(origin)),
-            // The origin here is not known.
+            // The origin here is no date, so the two cannot be compared.
             Some(_) => 0.0,
             None => {
                 self.clock.origin = Some(started);
@@ -297,7 +298,7 @@ impl Capture {
         self.store.end()
     }
 
-    /// Returns the number of rows dropped since the last clear because memory was full.
+    /// Returns the number of rows dropped or released since the last clear.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.store.first() - self.store.cleared()
@@ -351,8 +352,8 @@ impl Capture {
         base + entry.offset()
     }
 
-    /// Returns a row with its fields and summary, by the absolute positions in its stream; passwords and tokens are
-    /// masked.
+    /// Returns a row with its fields and summary. Its spans are absolute positions in its stream; passwords and tokens
+    /// are masked.
     #[must_use]
     pub fn describe(&self, number: u64) -> Option<Row> {
         self.describe_for(number, false)
@@ -381,7 +382,7 @@ impl Capture {
         // Of very many connections few are in the middle of a frame, and this is asked many times a second.
         let busy = self.busy.iter().filter_map(|connection| Some((*connection, self.connections.get(connection)?)));
         #[cfg(test)]
-        let busy = busy.inspect(|_| self.looked.set(self.looked.get() + 1));
+        let busy = busy.inspect(|_| self.visits.set(self.visits.get() + 1));
         busy.flat_map(|(connection, state)| state.arriving(connection))
     }
 
@@ -425,7 +426,7 @@ impl Capture {
     fn change<R>(&mut self, connection: u32, work: impl FnOnce(&mut Connection, &mut Store) -> R) -> Option<R> {
         let state = self.connections.get_mut(&connection)?;
         #[cfg(test)]
-        self.looked.set(self.looked.get() + 1);
+        self.visits.set(self.visits.get() + 1);
         let (memory, unfinished, is_closed, last_row) =
             (state.memory(), state.unfinished(), !state.is_open(), state.last_row());
         let result = work(state, &mut self.store);
@@ -436,16 +437,18 @@ impl Capture {
         } else {
             self.busy.remove(&connection);
         }
-        let is_in_place = is_closed && state.last_row() == last_row;
-        if !state.is_open() && !is_in_place {
+        // `closed` has it under its last row already.
+        let is_indexed = is_closed && state.last_row() == last_row;
+        if !state.is_open() && !is_indexed {
             self.closed.remove(&(last_row, connection));
             self.closed.insert((state.last_row(), connection));
         }
         Some(result)
     }
 
-    /// Frees memory where unfinished frames and requests take half of it: drops open requests, which are then only
-    /// counted, and then gives up the largest arriving frames, enough of them that it need not soon be done again.
+    /// Frees memory when unfinished frames and open requests take more than half of the limit. Drops open requests, which
+    /// are then only counted; if that is not enough, gives up the largest arriving frames, enough of them that this need
+    /// not soon be done again.
     fn relieve(&mut self, time: At) {
         if self.unfinished <= self.limit() / 2 {
             return;
@@ -461,7 +464,7 @@ impl Capture {
             .filter(|(bytes, ..)| *bytes > 0)
             .collect();
         #[cfg(test)]
-        self.looked.set(self.looked.get() + self.connections.len());
+        self.visits.set(self.visits.get() + self.connections.len());
         arriving.sort_unstable();
         while self.unfinished > self.limit() / 8 * 3 {
             let Some((_, connection, direction)) = arriving.pop() else { return };
@@ -472,7 +475,7 @@ impl Capture {
 
     fn drop_requests(&mut self) {
         #[cfg(test)]
-        self.looked.set(self.looked.get() + self.connections.len());
+        self.visits.set(self.visits.get() + self.connections.len());
         for state in self.connections.values_mut() {
             let (memory, unfinished) = (state.memory(), state.unfinished());
             state.drop_requests();

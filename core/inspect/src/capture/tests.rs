@@ -20,7 +20,7 @@ fn many(connections: u32, limit: usize) -> Capture {
 #[test]
 fn a_connection_costs_the_same_among_many() {
     for limit in [LEAST_LIMIT, 1 << 30] {
-        let [few, more] = [1_000, 10_000].map(|count| many(count, limit).looked.get());
+        let [few, more] = [1_000, 10_000].map(|count| many(count, limit).visits.get());
         assert!(more <= 11 * few, "10 times the connections, {more} steps after {few}, limit {limit}");
     }
 }
@@ -35,7 +35,7 @@ fn connections_of_lines_cost_the_same_among_many() {
         assert_eq!(reader.line(line.as_bytes(), &mut capture), Ok(None));
     }
     reader.finish(&mut capture);
-    assert!(capture.looked.get() <= 2 * lines, "{} steps", capture.looked.get());
+    assert!(capture.visits.get() <= 2 * lines, "{} steps", capture.visits.get());
     assert_eq!(capture.connections.len(), 0);
 }
 
@@ -49,9 +49,9 @@ fn only_connections_that_are_in_the_middle_of_something_are_looked_at_for_what_a
     capture.bytes(7, Direction::In, 0.0, b"OK\r\n{");
     capture.bytes(9, Direction::Out, 0.0, b"LI");
     capture.bytes(9, Direction::Out, 0.0, b"ST\r\n");
-    let before = capture.looked.get();
+    let before = capture.visits.get();
     assert_eq!(capture.arriving().map(|frame| frame.connection).collect::<Vec<_>>(), [7]);
-    assert_eq!(capture.looked.get(), before + 1);
+    assert_eq!(capture.visits.get(), before + 1);
     capture.close(7, 0.0);
     assert_eq!(capture.arriving().count(), 0);
 }
@@ -109,5 +109,5 @@ fn frames_that_arrive_on_many_connections_are_given_up_without_looking_at_all_of
     // A thousand bytes take two, and an eighth of the limit is made free at a time.
     let passes = rounds as usize * 2_000 / (LEAST_LIMIT / 8) + 1;
     let most = 2 * passes * connections as usize + 8 * rounds as usize;
-    assert!(capture.looked.get() <= most, "{} steps, {most} expected", capture.looked.get());
+    assert!(capture.visits.get() <= most, "{} steps, {most} expected", capture.visits.get());
 }

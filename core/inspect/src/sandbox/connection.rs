@@ -110,7 +110,7 @@ impl Connection {
         self.server = self.server.take().map(|server| Box::new(server.with_throttle(throttle)));
     }
 
-    /// Has the client's LISTs answered by the hub.
+    /// Has the client's LISTs answered by the hub and not from the published list, as an operator's are.
     pub(super) fn set_own_list(&mut self) {
         self.server = self.server.take().map(|server| Box::new(server.with_own_list()));
     }
@@ -385,7 +385,7 @@ impl Connection {
     /// Drops the server's end, and notes the reason. `is_lost`: its stream failed.
     fn drop_server(&mut self, is_lost: bool) {
         if let Some(server) = self.server.take() {
-            // A refusal is decided before.
+            // A refused connection has its reason already.
             self.ending.get_or_insert_with(|| server.ended(is_lost).into());
         }
     }

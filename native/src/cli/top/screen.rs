@@ -71,7 +71,7 @@ impl Screen {
         self.message = None;
     }
 
-    /// Shows a message, which is harmless, until the next sample or key.
+    /// Shows a message, which must be safe to show, until the next sample or key.
     pub(super) fn show(&mut self, message: String) {
         self.message = Some(message);
     }
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(screen.press(&Key::Char('q')), Some(Action::Quit));
     }
 
-    /// Returns channels of as many subscribers, named after them.
+    /// Returns a sample with a channel for each of these numbers of subscribers, which is also its name.
     fn channels(joined: impl IntoIterator<Item = u64>) -> Sample {
         let row = |joined: u64| ChannelRow {
             channel_name: joined.to_string().parse().unwrap(),
@@ -311,16 +311,16 @@ mod tests {
 
     #[test]
     fn each_key_of_the_help_orders_by_a_column_of_its_own() {
-        fn is_whole<R: Row>() {
+        fn assert_keys<R: Row>() {
             let key = |key: &str| R::Column::of_key(key.chars().next().unwrap()).unwrap();
             assert_eq!(R::Column::KEYS.split(' ').map(key).collect::<Vec<_>>(), R::Column::ALL);
-            // The keys that do something else.
+            // Keys with another use, and the space between the keys of the help.
             for key in ['c', 'd', 'q', 'y', ' '] {
                 assert_eq!(R::Column::of_key(key), None);
             }
         }
-        is_whole::<ConnectionRow>();
-        is_whole::<ChannelRow>();
+        assert_keys::<ConnectionRow>();
+        assert_keys::<ChannelRow>();
     }
 
     #[test]
