@@ -161,6 +161,7 @@ impl Running {
         let now = Moment { time: clock.now(), wall: wall_time() };
         let mut limits = config.hub_limits.clone();
         limits.max_id = limits.max_id.min(store.max_id());
+        limits.hash_secret = hash_secret().map_err(ServeError::system("get random numbers"))?;
         let mut hub = Hub::new(limits, store.load()?, now);
         let (listeners, unix_sockets) = bind(&config, inherited)?;
         let mut registered = Vec::new();
@@ -520,6 +521,12 @@ impl Listener {
             TlsMode::Required => Some(ListenerTls { handshakes, is_required: true }),
         }
     }
+}
+
+/// Returns the secret by which the hub hashes what clients choose.
+fn hash_secret() -> io::Result<(u64, u64)> {
+    let random = || getrandom::u64().map_err(io::Error::other);
+    Ok((random()?, random()?))
 }
 
 /// Opens every listener, or takes the socket that was passed for it; those for all channels first. Channels with the

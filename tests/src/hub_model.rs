@@ -574,7 +574,7 @@ impl Model {
 pub fn is_key_of(send: &SendRecord, name: &ChannelName, account: Option<&AccountName>, message: &Message) -> bool {
     let sender = account.map_or_else(|| format!("guest:{}", message.username), |account| format!("account:{account}"));
     send.channel_name == *name
-        && send.key.sender.as_str() == sender
+        && send.key.sender.parts().concat() == sender
         && Some(&send.key.client_message_id) == message.client_message_id.as_ref()
 }
 

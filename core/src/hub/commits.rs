@@ -15,7 +15,7 @@ use super::{
     names::{DROP_RETRY, GRACE, time_at},
     refusal,
     requests::{Change, PendingRequest, Verdict},
-    sends::{ByKey, NewSends, SendVerdict},
+    sends::{NewSend, NewSends, SendVerdict},
     turns::{TurnEnd, WRITE_OVERHEAD},
 };
 use crate::{
@@ -45,6 +45,8 @@ pub(super) struct Commit {
     writes: Arc<Vec<Write>>,
     /// The cause of each write, in order.
     causes: Vec<Cause>,
+    /// The keys of its messages.
+    sends: NewSends,
     /// MESSAGEs that its outcome decides.
     repeats: Vec<Repeat>,
 }
@@ -76,8 +78,6 @@ struct Cause {
     /// The time of the request.
     at: Moment,
     response: Response,
-    /// The record of a message that is stored with a key.
-    send: Option<ByKey>,
 }
 
 /// A MESSAGE with the key of a message that is in the same commit, and the response once that is stored.
@@ -237,8 +237,8 @@ impl Hub {
             return;
         }
         let writes = Arc::new(draft.writes);
-        self.storage =
-            Storage::Committing(Commit { writes: writes.clone(), causes: draft.causes, repeats: draft.repeats });
+        let Draft { causes, sends, repeats, .. } = draft;
+        self.storage = Storage::Committing(Commit { writes: writes.clone(), causes, sends, repeats });
         self.effects.add(Effect::Store(StoreCommand::Commit(writes)));
     }
 
@@ -260,7 +260,7 @@ impl Hub {
             Some(Verdict::Store(Change::Append(channel_name))) => {
                 draft.bytes += self.first_bytes(id);
                 let log = self.log_after(&channel_name, draft);
-                match self.decide_send(id, &channel_name, log, &draft.sends) {
+                match self.decide_send(id, &channel_name, log, (&draft.sends, draft.writes.len())) {
                     SendVerdict::Answer(reply) => {
                         self.answer_first(id, reply);
                         None
@@ -338,7 +338,7 @@ impl Hub {
         &self,
         message: Message,
         channel_name: ChannelName,
-        send: Option<ByKey>,
+        send: Option<NewSend>,
         asker: Option<(ConnectionId, Ticket)>,
         at: Moment,
         draft: &mut Draft,
@@ -350,15 +350,11 @@ impl Hub {
         let mut message = StoredMessage::new(channel_name, id, username, message_content, timestamp);
         message.account = account;
         let response = Response::Delivered { timestamp, id: send.is_some().then_some(id) };
-        let send_key = send.as_ref().map(|send| send.record().key.clone());
-        if let Some(send) = send.clone()
-            && draft.sends.insert(send.clone(), draft.writes.len()).is_some()
-        {
-            // Its window ends within the commit: the newer message counts. An insertion alone would keep the older key.
-            draft.sends.remove(&send);
-            draft.sends.insert(send, draft.writes.len());
+        let send_key = send.as_ref().map(|send| send.record.key.clone());
+        if let Some(send) = send {
+            draft.sends.add(send);
         }
-        draft.push(Write::Append { message, send_key }, Cause { asker, at, response, send });
+        draft.push(Write::Append { message, send_key }, Cause { asker, at, response });
     }
 
     /// Returns the id and the time of the next message of a channel.
@@ -529,7 +525,8 @@ impl Hub {
         for send in stored.sends {
             // Those up to the last known id are known, or were evicted.
             if send.id > self.log(&send.channel_name).last_id {
-                self.counters.evicted_send_keys += self.sends.add(ByKey::new(send), &self.limits, wall);
+                self.counters.evicted_send_keys +=
+                    self.sends.add(NewSend::stored(send, &self.limits), &self.limits, wall);
             } else if send.key.digest == 0 {
                 self.sends.delete(&send.channel_name, send.id);
             }
@@ -560,7 +557,9 @@ impl Hub {
         let mut published: BTreeMap<&ChannelName, Vec<&StoredMessage>> = BTreeMap::new();
         let mut changed_names = VecDeque::new();
         let stored = self.counters.messages_stored;
-        for (write, cause) in commit.writes.iter().zip(commit.causes) {
+        let mut sends = commit.sends.into_sends().peekable();
+        for (number, (write, cause)) in commit.writes.iter().zip(commit.causes).enumerate() {
+            let send = sends.next_if(|send| send.write == number);
             if without.contains(write.channel_name()) {
                 self.answer_not_stored(cause, now);
                 continue;
@@ -596,7 +595,7 @@ impl Hub {
                 self.sends.delete(&tombstone.channel_name, tombstone.id);
                 self.note_deletion(&cause, tombstone);
             }
-            if let Some(send) = cause.send.clone() {
+            if let Some(send) = send {
                 self.counters.evicted_send_keys += self.sends.add(send, &self.limits, at.wall);
             }
             if let Write::Append { message, .. } | Write::Delete { record: message, .. } = write {
@@ -640,7 +639,7 @@ impl Hub {
 
 impl Cause {
     const fn new(asker: Option<(ConnectionId, Ticket)>, at: Moment, response: Response) -> Self {
-        Self { asker, at, response, send: None }
+        Self { asker, at, response }
     }
 
     /// Returns the command of its request.

@@ -73,7 +73,9 @@ use crate::{
     Limits, Network, Time,
     attempts::Attempts,
     endpoint::{Misuse, Reply, ServerCommand, ServerEvent, Ticket},
-    wire::{AccountName, Address, Channel, ChannelName, Command, Location, Request, Status, Timestamp, canonical},
+    wire::{
+        AccountName, Address, Channel, ChannelName, Command, Location, Request, Status, Timestamp, Username, canonical,
+    },
 };
 
 /// One listener of a [`Hub`].
@@ -148,6 +150,9 @@ pub struct HubLimits {
     pub retry_window: Duration,
     /// The most keys of such messages that are kept. Beyond it, the oldest are evicted.
     pub max_send_keys: usize,
+    /// The secret by which the keys of messages are hashed, so that clients cannot choose ids that are slow to find. It
+    /// decides nothing. Random for a server that strangers reach; 0 by default.
+    pub hash_secret: (u64, u64),
     /// The most bytes that unfinished answers to LIST hold beyond the current list. Beyond this limit, the answers
     /// whose readers made no progress for the longest time are withdrawn, and their connections reset.
     pub max_past_lists: usize,
@@ -168,6 +173,7 @@ impl Default for HubLimits {
             max_joins: 1000,
             retry_window: Duration::from_secs(3600),
             max_send_keys: 500_000,
+            hash_secret: (0, 0),
             max_past_lists: 16 * 1024 * 1024,
         }
     }
@@ -307,6 +313,8 @@ struct Connection {
     address: Option<IpAddr>,
     /// The account that it has authenticated as.
     account: Option<AccountName>,
+    /// The username of the last message with an id that a guest has sent on it.
+    guest: Option<Username>,
     /// The listener that accepted it; `None` for the operator's.
     listener: Option<ListenerId>,
     /// The time at which it was accepted.
@@ -427,12 +435,12 @@ impl Hub {
     }
 
     /// Replaces the limits of the hub for the requests that are decided from now on, and of every connection for those
-    /// that begin. Of the hub's limits, `max_id` and `max_past_lists` stay.
+    /// that begin. Of the hub's limits, `max_id`, `hash_secret` and `max_past_lists` stay.
     ///
     /// Nothing ends: channels, joins and connections beyond a lower limit stay, and more are refused.
     pub fn reconfigure(&mut self, hub_limits: HubLimits, limits: &Arc<Limits>) {
-        let HubLimits { max_id, max_past_lists, .. } = self.limits;
-        self.limits = HubLimits { max_id, max_past_lists, ..hub_limits };
+        let HubLimits { max_id, hash_secret, max_past_lists, .. } = self.limits;
+        self.limits = HubLimits { max_id, hash_secret, max_past_lists, ..hub_limits };
         let open = self.connections.iter().filter(|(_, connection)| !connection.closed);
         for (id, _) in open {
             self.effects.send(*id, ServerCommand::Reconfigure(limits.clone()));
@@ -464,6 +472,7 @@ impl Hub {
             peer,
             address,
             account: None,
+            guest: None,
             listener,
             since: now,
             storing: 0,

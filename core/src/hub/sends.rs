@@ -1,22 +1,33 @@
 //! The keys of the messages that were stored last, and the decision on a MESSAGE with a key.
 
+mod table;
+
 use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
-    sync::Arc,
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    vec::Vec,
 };
-use core::{cmp::Ordering, mem, time::Duration};
+#[expect(deprecated, reason = "`core` has no other hash with a key")]
+use core::hash::SipHasher;
+use core::{
+    hash::{Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use super::{
-    ConnectionId, Hub, HubLimits, Log, SendKey, SendRecord, Sender, digest::digest, refusal, requests::PendingRequest,
+    Connection, ConnectionId, Hub, HubLimits, Log, SendKey, SendRecord, Sender, refusal, requests::PendingRequest,
 };
 use crate::{
     endpoint::Reply,
     wire::{ChannelName, Request, Response, Timestamp},
 };
+use table::Table;
 
 /// The most keys that one more key drops as past, and the most that it evicts: more than one, so that a smaller window
 /// or limit is reached, and few, so that no commit costs what an hour of messages left.
 const MAX_DROPPED: usize = 4;
+
+/// No slot.
+const NONE: u32 = u32::MAX;
 
 /// The keys of the messages that were stored last, within the window and the limit.
 ///
@@ -27,28 +38,49 @@ const MAX_DROPPED: usize = 4;
 /// Which keys it has follows from the stored ones and their order, and a [decision](decide) from the key's record and
 /// the time that the message would be stored with. Neither asks a clock, so a hub that starts over the same store
 /// decides the same, and so do servers that carry out one log of commits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RecentSends {
-    /// The newest record of each key.
-    by_key: BTreeSet<ByKey>,
-    /// All records by their numbers, oldest first.
-    order: BTreeMap<u64, ByKey>,
-    /// The numbers and times of each channel's records, oldest first.
-    by_channel: BTreeMap<ChannelName, VecDeque<(u64, Timestamp)>>,
-    /// The number of the next record.
-    next: u64,
+    /// All records. The slots of those that were dropped are free.
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    /// The slots of the oldest and the newest record.
+    oldest: u32,
+    newest: u32,
+    /// The slots of the newest record of each key.
+    by_key: Table,
+    /// The slots of each channel's records, oldest first.
+    by_channel: BTreeMap<ChannelName, VecDeque<u32>>,
 }
 
-/// A record, compared by the channel, the sender and the client's id alone. A clone shares the record.
-#[derive(Clone, Debug)]
-pub(super) struct ByKey {
-    /// A hash of the client's id, which is compared first: a search among many records then reads few of them.
+/// A record, and the slots of those before and after it.
+#[derive(Debug)]
+struct Slot {
+    record: SendRecord,
+    /// The [hash](key_hash) of its key.
     hash: u64,
-    record: Arc<SendRecord>,
+    before: u32,
+    after: u32,
 }
 
-/// The keys of a commit that is being put together, each with the number of its write.
-pub(super) type NewSends = BTreeMap<ByKey, usize>;
+/// A message with a key in a commit that is being put together, or that is with the store.
+#[derive(Debug)]
+pub(super) struct NewSend {
+    pub(super) record: SendRecord,
+    /// The [hash](key_hash) of its key.
+    hash: u64,
+    /// Whether there may be a record of its key.
+    is_again: bool,
+    /// The number of its write.
+    pub(super) write: usize,
+}
+
+/// The messages with keys of a commit, in the order of their writes.
+#[derive(Debug, Default)]
+pub(super) struct NewSends {
+    sends: Vec<NewSend>,
+    /// The numbers of the newest of each key.
+    by_key: Table,
+}
 
 /// A decision on a MESSAGE whose channel is here, in a commit that is being put together.
 pub(super) enum SendVerdict {
@@ -56,8 +88,8 @@ pub(super) enum SendVerdict {
     Answer(Reply),
     /// It is answered so once the commit's write of this number is stored.
     Await(usize, Response),
-    /// It is to be stored, and becomes this record if it has a key.
-    Store(Option<ByKey>),
+    /// It is to be stored, and becomes this one, with this number of its write, if it has a key.
+    Store(Option<NewSend>),
 }
 
 /// A decision on a MESSAGE with a key.
@@ -93,31 +125,55 @@ fn is_past(earlier: Timestamp, later: Timestamp, window: Duration) -> bool {
     u64::try_from(seconds).is_ok_and(|seconds| seconds >= window.as_secs())
 }
 
+/// Returns a hash of what a key is known by: the channel, the sender and the client's id.
+///
+/// Clients choose all of it, so it is a hash for which nobody can choose what falls together without the secret.
+#[expect(deprecated, reason = "`core` has no other hash with a key")]
+fn key_hash((one, two): (u64, u64), channel_name: &ChannelName, key: &SendKey) -> u64 {
+    let mut hasher = SipHasher::new_with_keys(one, two);
+    let SendKey { sender, client_message_id, .. } = key;
+    client_message_id.hash(&mut hasher);
+    sender.hash(&mut hasher);
+    channel_name.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl RecentSends {
     /// Returns the number of records that are held.
     pub(super) fn len(&self) -> usize {
-        self.order.len()
+        self.slots.len() - self.free.len()
     }
 
-    /// Returns the record of the message that was stored last with this key.
-    pub(super) fn find(&self, key: &ByKey) -> Option<&SendRecord> {
-        self.by_key.get(key).map(ByKey::record)
+    /// Returns the record of the message that was stored last with the key of this one.
+    fn find(&self, hash: u64, send: &SendRecord) -> Option<&SendRecord> {
+        self.record(self.find_slot(hash, send)?)
     }
 
-    /// Adds the key of a message that is stored. Drops the oldest of its channel where they are past the window, and
+    fn find_slot(&self, hash: u64, send: &SendRecord) -> Option<u32> {
+        self.by_key.find(hash, |slot| self.record(slot).is_some_and(|record| record.has_key_of(send)))
+    }
+
+    /// Adds a message with a key that is stored. Drops the oldest of its channel where they are past the window, and
     /// evicts the oldest of all where they are too many. Returns the number of those that were evicted within the
     /// window by the wall clock.
-    pub(super) fn add(&mut self, send: ByKey, limits: &HubLimits, now: Timestamp) -> u64 {
-        let (number, newest) = (self.next, send.record.timestamp);
-        self.next += 1;
-        let channel_name = send.record.channel_name.clone();
-        self.by_channel.entry(channel_name.clone()).or_default().push_back((number, newest));
-        self.by_key.replace(send.clone());
-        self.order.insert(number, send);
+    pub(super) fn add(&mut self, send: NewSend, limits: &HubLimits, now: Timestamp) -> u64 {
+        let NewSend { mut record, hash, is_again, .. } = send;
+        if let Some((name, _)) = self.by_channel.get_key_value(&record.channel_name) {
+            // The records of one channel share its name.
+            record.channel_name = name.clone();
+        }
+        let (channel_name, newest) = (record.channel_name.clone(), record.timestamp);
+        if is_again && let Some(replaced) = self.find_slot(hash, &record) {
+            self.by_key.remove(replaced, hash);
+        }
+        let slot = self.push(record, hash);
+        self.by_key.add(slot, hash);
         for _ in 0..MAX_DROPPED {
-            let oldest = self.by_channel.get(&channel_name).and_then(VecDeque::front).copied();
-            let is_due = |(_, at): &(u64, Timestamp)| is_past(*at, newest, limits.retry_window);
-            let Some((oldest, _)) = oldest.filter(is_due) else { break };
+            let oldest = self.by_channel.get(&channel_name).and_then(VecDeque::front).copied().unwrap_or(NONE);
+            let is_due = |record: &SendRecord| is_past(record.timestamp, newest, limits.retry_window);
+            if !self.record(oldest).is_some_and(is_due) {
+                break;
+            }
             self.remove(oldest);
         }
         let mut evicted = 0;
@@ -125,82 +181,152 @@ impl RecentSends {
             if self.len() <= limits.max_send_keys {
                 break;
             }
-            let Some((oldest, send)) = self.order.first_key_value() else { break };
-            evicted += u64::from(!is_past(send.record.timestamp, now, limits.retry_window));
-            self.remove(*oldest);
+            let Some(oldest) = self.record(self.oldest) else { break };
+            evicted += u64::from(!is_past(oldest.timestamp, now, limits.retry_window));
+            self.remove(self.oldest);
         }
         evicted
     }
 
     /// Sets the digest of a message's key to 0, if it has one here: it is deleted.
     pub(super) fn delete(&mut self, channel_name: &ChannelName, id: u64) {
-        let Some(numbers) = self.by_channel.get(channel_name) else { return };
-        let id_of = |(number, _): &(u64, Timestamp)| self.order.get(number).map_or(0, |send| send.record.id);
-        let found = numbers.binary_search_by_key(&id, id_of).ok().and_then(|place| numbers.get(place)).copied();
-        let Some((number, _)) = found else { return };
-        let Some(send) = self.order.get_mut(&number) else { return };
-        let mut record = SendRecord::clone(&send.record);
-        record.key.digest = 0;
-        let deleted = ByKey { hash: send.hash, record: record.into() };
-        let before = mem::replace(send, deleted.clone());
-        if self.by_key.get(&before).is_some_and(|found| Arc::ptr_eq(&found.record, &before.record)) {
-            self.by_key.replace(deleted);
+        let Some(slots) = self.by_channel.get(channel_name) else { return };
+        let id_of = |slot: &u32| self.record(*slot).map_or(0, |record| record.id);
+        let found = slots.binary_search_by_key(&id, id_of).ok().and_then(|place| slots.get(place)).copied();
+        if let Some(slot) = found.and_then(|slot| self.slot_mut(slot)) {
+            slot.record.key.digest = 0;
         }
     }
 
-    /// Removes the record of a number, which is the oldest of its channel.
-    fn remove(&mut self, number: u64) {
-        let Some(send) = self.order.remove(&number) else { return };
-        // A newer record of the same key stays.
-        if let Some(newest) = self.by_key.take(&send)
-            && !Arc::ptr_eq(&newest.record, &send.record)
-        {
-            self.by_key.insert(newest);
+    /// Puts the newest record into a slot.
+    fn push(&mut self, record: SendRecord, hash: u64) -> u32 {
+        let number = self.free.pop().unwrap_or(self.slots.len() as u32);
+        self.by_channel.entry(record.channel_name.clone()).or_default().push_back(number);
+        let slot = Some(Slot { record, hash, before: self.newest, after: NONE });
+        match self.slots.get_mut(number as usize) {
+            Some(free) => *free = slot,
+            None => self.slots.push(slot),
         }
-        if let Entry::Occupied(mut numbers) = self.by_channel.entry(send.record.channel_name.clone()) {
-            numbers.get_mut().pop_front();
-            if numbers.get().is_empty() {
-                numbers.remove();
+        match self.slot_mut(self.newest) {
+            Some(before) => before.after = number,
+            None => self.oldest = number,
+        }
+        self.newest = number;
+        number
+    }
+
+    /// Removes the record of a slot, which is the oldest of its channel.
+    fn remove(&mut self, number: u32) {
+        let removed = self.slots.get_mut(number as usize).and_then(Option::take);
+        let Some(Slot { record, hash, before, after }) = removed else { return };
+        self.free.push(number);
+        // A newer record of the same key stays.
+        self.by_key.remove(number, hash);
+        match self.slot_mut(before) {
+            Some(before) => before.after = after,
+            None => self.oldest = after,
+        }
+        match self.slot_mut(after) {
+            Some(after) => after.before = before,
+            None => self.newest = before,
+        }
+        if let Entry::Occupied(mut slots) = self.by_channel.entry(record.channel_name) {
+            slots.get_mut().pop_front();
+            if slots.get().is_empty() {
+                slots.remove();
             }
         }
+    }
+
+    fn record(&self, slot: u32) -> Option<&SendRecord> {
+        Some(&self.slots.get(slot as usize)?.as_ref()?.record)
+    }
+
+    fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+}
+
+impl Default for RecentSends {
+    fn default() -> Self {
+        let (slots, free, by_key, by_channel) = Default::default();
+        Self { slots, free, oldest: NONE, newest: NONE, by_key, by_channel }
+    }
+}
+
+impl NewSends {
+    /// Returns the message with the key of this one that is to be stored last.
+    fn find(&self, new: &NewSend) -> Option<&NewSend> {
+        self.sends.get(self.find_number(new)? as usize)
+    }
+
+    fn find_number(&self, new: &NewSend) -> Option<u32> {
+        let has_key = |send: &NewSend| send.record.has_key_of(&new.record);
+        self.by_key.find(new.hash, |number| self.sends.get(number as usize).is_some_and(has_key))
+    }
+
+    /// Adds the message of the last write.
+    pub(super) fn add(&mut self, new: NewSend) {
+        // The window of an older one ends within the commit: the newer message counts.
+        if new.is_again
+            && let Some(older) = self.find_number(&new)
+        {
+            self.by_key.remove(older, new.hash);
+        }
+        self.by_key.add(self.sends.len() as u32, new.hash);
+        self.sends.push(new);
+    }
+
+    /// Returns them in the order of their writes.
+    pub(super) fn into_sends(self) -> impl Iterator<Item = NewSend> {
+        self.sends.into_iter()
     }
 }
 
 impl Hub {
     /// Decides the first request of a connection, a MESSAGE to this channel, by the messages that were stored with its
-    /// key, or that the commit stores. `log` is the channel's after the commit's writes so far, and `new` has their keys.
+    /// key, or that the commit stores. `log` is the channel's after the commit's writes so far, `new` has their keys, and
+    /// `write` is the number of the next.
     pub(super) fn decide_send(
         &mut self,
         id: ConnectionId,
         channel_name: &ChannelName,
         log: Log,
-        new: &NewSends,
+        (new, write): (&NewSends, usize),
     ) -> SendVerdict {
-        let connection = self.connections.get(&id);
-        let account = connection.and_then(|connection| connection.account.as_ref());
-        let first = connection.and_then(|connection| connection.pending.front());
-        let Some(PendingRequest { request: Request::Message(message), at, .. }) = first else {
+        let Some(connection) = self.connections.get_mut(&id) else { return SendVerdict::Store(None) };
+        let Connection { account, guest, pending, .. } = connection;
+        let Some(PendingRequest { request: Request::Message(message), at, .. }) = pending.front() else {
             return SendVerdict::Store(None);
         };
         let Some(client_message_id) = message.client_message_id.clone() else { return SendVerdict::Store(None) };
-        let key = SendKey {
-            sender: account.map_or_else(|| Sender::guest(&message.username), Sender::account),
-            client_message_id,
-            digest: SendKey::digest(&message.username, &message.message_content),
+        let sender = match account {
+            Some(account) => Sender::Account(account.clone()),
+            None => {
+                // The records of a guest's messages share its name.
+                let username = guest.take().filter(|guest| *guest == message.username);
+                Sender::Guest(guest.insert(username.unwrap_or_else(|| message.username.clone())).clone())
+            }
         };
-        // The records of one channel share its name.
-        let channel_name = self.logs.get_key_value(channel_name).map_or(channel_name, |(name, _)| name).clone();
+        let digest = SendKey::digest(&message.username, &message.message_content);
+        let key = SendKey { sender, client_message_id, digest };
         let timestamp = log.last_timestamp.max(at.wall);
-        let send = ByKey::new(SendRecord { channel_name, id: log.last_id + 1, timestamp, key });
-        let new = new.get_key_value(&send);
-        let known = new.map(|(new, _)| new.record()).or_else(|| self.sends.find(&send));
-        let response = match decide(known, &send.record, self.limits.retry_window) {
-            Decision::New => return SendVerdict::Store(Some(send)),
+        let hash = key_hash(self.limits.hash_secret, channel_name, &key);
+        let record = SendRecord { channel_name: channel_name.clone(), id: log.last_id + 1, timestamp, key };
+        let mut send = NewSend { record, hash, is_again: false, write };
+        let new = new.find(&send);
+        let known = new.map(|new| &new.record).or_else(|| self.sends.find(hash, &send.record));
+        let (is_again, decision) = (known.is_some(), decide(known, &send.record, self.limits.retry_window));
+        let response = match decision {
+            Decision::New => {
+                send.is_again = is_again;
+                return SendVerdict::Store(Some(send));
+            }
             Decision::Repeated(response) => response,
             Decision::Reused => Response::Error(refusal::message_id_reused()),
         };
         match new {
-            Some((_, write)) => SendVerdict::Await(*write, response),
+            Some(new) => SendVerdict::Await(new.write, response),
             None => {
                 self.counters.repeated_messages += u64::from(!matches!(response, Response::Error(_)));
                 SendVerdict::Answer(response.into())
@@ -224,45 +350,22 @@ impl SendRecord {
         Response::Delivered { timestamp: self.timestamp, id: Some(self.id) }
     }
 
-    /// Returns the texts by which a message is known.
-    fn texts(&self) -> (&str, &str, &str) {
-        (&self.key.client_message_id, self.key.sender.as_str(), &self.channel_name)
+    /// Returns whether it has the key of another message.
+    fn has_key_of(&self, other: &Self) -> bool {
+        let (one, two) = (&self.key, &other.key);
+        one.client_message_id == two.client_message_id
+            && one.sender == two.sender
+            && self.channel_name == other.channel_name
     }
 }
 
-impl ByKey {
-    pub(super) fn new(record: SendRecord) -> Self {
-        // Ids that a client chooses to have one hash are then compared as texts.
-        let hash = digest(&[&record.key.client_message_id]);
-        Self { hash, record: record.into() }
-    }
-
-    pub(super) fn record(&self) -> &SendRecord {
-        &self.record
+impl NewSend {
+    /// Returns a message with a key that is stored.
+    pub(super) fn stored(record: SendRecord, limits: &HubLimits) -> Self {
+        let hash = key_hash(limits.hash_secret, &record.channel_name, &record.key);
+        Self { record, hash, is_again: true, write: 0 }
     }
 }
-
-impl Ord for ByKey {
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        let (one, two) = (&self.record, &other.record);
-        self.hash.cmp(&other.hash).then_with(|| one.texts().cmp(&two.texts()))
-    }
-}
-
-impl PartialOrd for ByKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for ByKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for ByKey {}
 
 #[cfg(test)]
 mod tests {
@@ -273,7 +376,7 @@ mod tests {
 
     fn record(number: u64, at: i64) -> SendRecord {
         let key = SendKey {
-            sender: Sender::from_stored("guest:ann"),
+            sender: Sender::Guest("ann".parse().unwrap()),
             client_message_id: format!("{number:016}").parse().unwrap(),
             digest: number,
         };
@@ -284,8 +387,13 @@ mod tests {
         HubLimits { retry_window: Duration::from_secs(retry_window), max_send_keys, ..HubLimits::default() }
     }
 
+    fn find(sends: &RecentSends, record: SendRecord) -> Option<&SendRecord> {
+        let NewSend { record, hash, .. } = NewSend::stored(record, &HubLimits::default());
+        sends.find(hash, &record)
+    }
+
     fn known(sends: &RecentSends, numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
-        numbers.into_iter().filter(|number| sends.find(&ByKey::new(record(*number, 0))).is_some()).collect()
+        numbers.into_iter().filter(|number| find(sends, record(*number, 0)).is_some()).collect()
     }
 
     #[test]
@@ -307,7 +415,8 @@ mod tests {
 
     /// Adds records, and returns the number of keys that were evicted.
     fn add(sends: &mut RecentSends, records: impl IntoIterator<Item = SendRecord>, limits: &HubLimits) -> u64 {
-        records.into_iter().map(|record| sends.add(ByKey::new(record), limits, Timestamp::from_unix(0))).sum()
+        let now = Timestamp::from_unix(0);
+        records.into_iter().map(|record| sends.add(NewSend::stored(record, limits), limits, now)).sum()
     }
 
     #[test]
@@ -342,7 +451,7 @@ mod tests {
         let (mut sends, limits) = (RecentSends::default(), limits(10, 1));
         let evicted = [(1, 0, 0), (2, 0, 9), (3, 9, 10), (4, 9, 5)].map(|(number, at, now)| {
             let record = SendRecord { channel_name: format!("c{number}").parse().unwrap(), ..record(number, at) };
-            sends.add(ByKey::new(record), &limits, Timestamp::from_unix(now))
+            sends.add(NewSend::stored(record, &limits), &limits, Timestamp::from_unix(now))
         });
         assert_eq!((evicted, sends.len(), sends.by_channel.len()), ([0, 1, 0, 1], 1, 1));
     }
@@ -352,7 +461,7 @@ mod tests {
         let mut sends = RecentSends::default();
         let again = SendRecord { id: 7, ..record(1, 5) };
         add(&mut sends, [record(1, 0), again, record(2, 5)], &limits(10, 2));
-        assert_eq!(sends.find(&ByKey::new(record(1, 0))).map(|found| found.id), Some(7));
+        assert_eq!(find(&sends, record(1, 0)).map(|found| found.id), Some(7));
     }
 
     #[test]
@@ -373,13 +482,13 @@ mod tests {
         add(&mut sends, [again.clone()], &limits(10, 10));
         for (id, digests) in [(2, [1, 0, 3]), (9, [1, 0, 3]), (1, [1, 0, 3]), (7, [0, 0, 3])] {
             sends.delete(&"general".parse().unwrap(), id);
-            let found = [1, 2, 3].map(|number| sends.find(&ByKey::new(record(number, 0))).unwrap().key.digest);
+            let found = [1, 2, 3].map(|number| find(&sends, record(number, 0)).unwrap().key.digest);
             assert_eq!(found, digests, "{id}");
         }
         sends.delete(&"art".parse().unwrap(), 3);
         let mut other = record(2, 0);
         other.key.digest = 77;
-        let found = sends.find(&ByKey::new(other.clone())).unwrap().clone();
+        let found = find(&sends, other.clone()).unwrap().clone();
         assert_eq!(decide(Some(&found), &other, Duration::from_secs(10)), Decision::Repeated(found.answer()));
     }
 
@@ -389,7 +498,7 @@ mod tests {
         add(&mut sends, [record(1, 0)], &limits(10, 10));
         let elsewhere = SendRecord { channel_name: "art".parse().unwrap(), ..record(1, 0) };
         let mut by_another = record(1, 0);
-        by_another.key.sender = Sender::from_stored("guest:bob");
-        assert_eq!([elsewhere, by_another].map(|send| sends.find(&ByKey::new(send)).is_some()), [false, false]);
+        by_another.key.sender = Sender::Guest("bob".parse().unwrap());
+        assert_eq!([elsewhere, by_another].map(|send| find(&sends, send).is_some()), [false, false]);
     }
 }

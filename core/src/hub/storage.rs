@@ -147,8 +147,13 @@ impl SendRecord {
 
 /// A sender of messages, as its ids are kept apart from those of others: `guest:` and the username, or `account:` and the
 /// account's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sender(Arc<str>);
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Sender {
+    /// Guests under this username.
+    Guest(Username),
+    /// An account, under whichever username.
+    Account(AccountName),
+}
 
 /// An entry that is not on the list: its lease has ended, and it is kept for its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,28 +190,23 @@ impl SendKey {
 }
 
 impl Sender {
-    /// Returns the sender of a guest's messages under this username.
+    const GUEST: &str = "guest:";
+    const ACCOUNT: &str = "account:";
+
+    /// Returns a sender from its text, as it was stored; `None` if that is no sender's.
     #[must_use]
-    pub fn guest(username: &Username) -> Self {
-        Self(["guest:", username].concat().into())
+    pub fn from_stored(text: &str) -> Option<Self> {
+        let guest = text.strip_prefix(Self::GUEST).and_then(|name| name.try_into().ok()).map(Self::Guest);
+        guest.or_else(|| text.strip_prefix(Self::ACCOUNT)?.try_into().ok().map(Self::Account))
     }
 
-    /// Returns the sender of an account's messages, under whichever username.
+    /// Returns the two parts of the text that is stored for it.
     #[must_use]
-    pub fn account(account: &AccountName) -> Self {
-        Self(["account:", account].concat().into())
-    }
-
-    /// Returns a sender from its text, as it was stored.
-    #[must_use]
-    pub fn from_stored(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the text that is stored for it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn parts(&self) -> [&str; 2] {
+        match self {
+            Self::Guest(username) => [Self::GUEST, username],
+            Self::Account(account) => [Self::ACCOUNT, account],
+        }
     }
 }
 

@@ -1,17 +1,23 @@
 //! Ids by which clients name their messages.
 
-use alloc::{string::String, sync::Arc};
-use core::{fmt, ops::Deref, str::FromStr};
+use alloc::string::String;
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+    str::{self, FromStr},
+};
 
 use super::{
     fields::CLIENT_MESSAGE_ID,
     payload::{Field, FieldKind, PayloadFault, PayloadFaultKind},
 };
 
+/// The least and the greatest number of characters.
+const LENGTH: (usize, usize) = (16, 64);
+
 /// A client's id of a message: 16 to 64 of `A–Z a–z 0–9 . _ : -`. It is random, new for each message, and the same each
 /// time that the message is sent.
-///
-/// A clone shares the text.
 ///
 /// ```
 /// use chanwire_core::wire::ClientMessageId;
@@ -24,8 +30,12 @@ use super::{
 /// }
 /// # Ok::<(), chanwire_core::wire::NotAClientMessageId>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientMessageId(Arc<str>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientMessageId {
+    /// The characters, and zeros behind them.
+    bytes: [u8; LENGTH.1],
+    length: u8,
+}
 
 /// A text that is no [`ClientMessageId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +43,20 @@ pub struct ClientMessageId(Arc<str>);
 pub struct NotAClientMessageId;
 
 impl ClientMessageId {
-    /// The least and the greatest number of characters.
-    const LENGTH: core::ops::RangeInclusive<usize> = 16..=64;
-
     /// Makes an id of 128 random bits: 32 hexadecimal digits.
     #[must_use]
     pub fn from_random(bits: u128) -> Self {
-        Self(alloc::format!("{bits:032x}").into())
+        let mut bytes = [0; LENGTH.1];
+        for (digit, byte) in (0..32).rev().zip(&mut bytes) {
+            *byte = b"0123456789abcdef".get((bits >> (4 * digit)) as usize & 0xf).copied().unwrap_or_default();
+        }
+        Self { bytes, length: 32 }
     }
 
     /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        str::from_utf8(self.bytes.get(..self.length.into()).unwrap_or_default()).unwrap_or_default()
     }
 }
 
@@ -58,10 +69,16 @@ impl TryFrom<&str> for ClientMessageId {
     type Error = NotAClientMessageId;
 
     fn try_from(text: &str) -> Result<Self, NotAClientMessageId> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-        match Self::LENGTH.contains(&text.len()) && text.bytes().all(is_allowed) {
-            true => Ok(Self(text.into())),
-            false => Err(NotAClientMessageId),
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'.' | b'_' | b':' | b'-');
+        // Without an early end, many are checked at one time.
+        let is_valid = || text.bytes().fold(true, |valid, byte| valid & is_allowed(byte));
+        let mut bytes = [0; LENGTH.1];
+        match bytes.get_mut(..text.len()) {
+            Some(place) if text.len() >= LENGTH.0 && is_valid() => {
+                place.copy_from_slice(text.as_bytes());
+                Ok(Self { bytes, length: text.len() as u8 })
+            }
+            _ => Err(NotAClientMessageId),
         }
     }
 }
@@ -86,19 +103,25 @@ impl Deref for ClientMessageId {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
+    }
+}
+
+impl Hash for ClientMessageId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl fmt::Debug for ClientMessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
 impl fmt::Display for ClientMessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self)
     }
 }
 

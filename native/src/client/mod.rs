@@ -137,7 +137,7 @@ pub struct Who {
 /// A request, which several servers may be asked in turn.
 enum Call {
     Request(Request),
-    Message(Sending),
+    Message(Box<Sending>),
 }
 
 /// The connection to one server, if there is one.
@@ -442,7 +442,7 @@ impl Client {
         Ok(match request {
             Request::Message(message) => {
                 let sending = Sending::new(message).map_err(|kind| Error::new(self.server().to_string(), kind))?;
-                Call::Message(sending)
+                Call::Message(sending.into())
             }
             request => Call::Request(request),
         })

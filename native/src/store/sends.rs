@@ -51,7 +51,8 @@ impl SendRetention {
 /// Returns the bytes that a key takes: its texts, and about those of its numbers.
 pub(super) fn size(key: &SendKey) -> u64 {
     const OVERHEAD: u64 = 40;
-    OVERHEAD + (key.sender.as_str().len() + key.client_message_id.len()) as u64
+    let sender: usize = key.sender.parts().iter().map(|part| part.len()).sum();
+    OVERHEAD + (sender + key.client_message_id.len()) as u64
 }
 
 /// A row to be inserted: the key of a message, and that of its row.
@@ -68,11 +69,11 @@ static INSERT: LazyLock<Insert> =
 pub(super) fn insert(connection: &Connection, sends: &[NewSend<'_>]) -> rusqlite::Result<()> {
     INSERT.run(connection, sends, |insert, before, NewSend { place, message, key }| {
         let SendKey { sender, client_message_id, digest } = key;
-        let (timestamp, digest) = (message.timestamp.as_unix(), digest.cast_signed());
-        let sum = checksum(&message.channel_name, *place, timestamp, sender.as_str(), client_message_id, digest);
+        let (sender, timestamp, digest) = (sender.parts().concat(), message.timestamp.as_unix(), digest.cast_signed());
+        let sum = checksum(&message.channel_name, *place, timestamp, &sender, client_message_id, digest);
         insert.raw_bind_parameter(before + 1, place)?;
         insert.raw_bind_parameter(before + 2, timestamp)?;
-        insert.raw_bind_parameter(before + 3, sender.as_str())?;
+        insert.raw_bind_parameter(before + 3, sender)?;
         insert.raw_bind_parameter(before + 4, client_message_id.as_str())?;
         insert.raw_bind_parameter(before + 5, digest)?;
         insert.raw_bind_parameter(before + 6, sum)
@@ -180,7 +181,7 @@ fn read(row: &Row<'_>, place: i64, channel_name: &ChannelName) -> Option<SendRec
     let sum: i64 = row.get(6).ok()?;
     let is_sound = checksum(channel_name, place, timestamp, sender, key, digest) == sum;
     let key = SendKey {
-        sender: Sender::from_stored(sender),
+        sender: Sender::from_stored(sender)?,
         client_message_id: key.try_into().ok()?,
         digest: digest.cast_unsigned(),
     };
@@ -212,8 +213,8 @@ pub(super) fn deleted_digests(
         let Some(log) = LogRow::get(connection, log_of(place))? else { continue };
         // A damaged row is left for those who report it.
         if let Some(SendRecord { timestamp, key, .. }) = read(row, place, &log.name) {
-            let (sender, key) = (key.sender.as_str(), &*key.client_message_id);
-            let checksum = checksum(&log.name, place, timestamp.as_unix(), sender, key, 0);
+            let (sender, key) = (key.sender.parts().concat(), &*key.client_message_id);
+            let checksum = checksum(&log.name, place, timestamp.as_unix(), &sender, key, 0);
             found.push(DeletedDigest { seq, place, checksum });
         }
     }

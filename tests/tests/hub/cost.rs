@@ -150,7 +150,7 @@ fn an_outcome_costs_the_same_for_any_number_of_pending_requests() {
 /// Returns the key of the message of this number, stored in `here`.
 fn send_record(number: usize) -> SendRecord {
     let key = SendKey {
-        sender: Sender::from_stored("guest:user1"),
+        sender: Sender::Guest("user1".parse().unwrap()),
         client_message_id: format!("{number:016}").parse().unwrap(),
         digest: 0,
     };

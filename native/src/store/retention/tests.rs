@@ -298,7 +298,7 @@ fn with_old_keys(directory: &Path, count: u64) -> SqliteStore {
         let Write::Append { mut message, .. } = message("a", id, 10) else { panic!("a message") };
         message.timestamp = Timestamp::from_unix(if id > count { NOW + 3600 } else { NOW });
         let client_message_id = format!("{id:016}").parse().unwrap();
-        let send_key = SendKey { sender: Sender::from_stored("guest:ann"), client_message_id, digest: id };
+        let send_key = SendKey { sender: Sender::Guest("ann".parse().unwrap()), client_message_id, digest: id };
         Write::Append { message, send_key: Some(send_key) }
     };
     store.commit(&(1..=count + 1).map(keyed).collect::<Vec<_>>()).unwrap();

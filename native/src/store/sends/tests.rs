@@ -20,7 +20,7 @@ fn message(channel_name: &str, id: u64, at: i64) -> StoredMessage {
 
 fn key(number: u64) -> SendKey {
     SendKey {
-        sender: Sender::from_stored("guest:ann"),
+        sender: Sender::Guest("ann".parse().unwrap()),
         client_message_id: format!("{number:016}").parse().unwrap(),
         digest: u64::MAX - number,
     }

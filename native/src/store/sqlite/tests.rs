@@ -297,7 +297,7 @@ fn a_number_that_is_used_again_has_no_key_of_the_name_before() {
     let keyed = |name: &str, id: u64| {
         let Write::Append { message, .. } = append(name, id) else { panic!("a message") };
         let client_message_id = "0123456789abcdef".parse().unwrap();
-        let send_key = SendKey { sender: Sender::from_stored("guest:ann"), client_message_id, digest: id };
+        let send_key = SendKey { sender: Sender::Guest("ann".parse().unwrap()), client_message_id, digest: id };
         Write::Append { message, send_key: Some(send_key) }
     };
     store.commit(&[keyed("a", 1), keyed("b", 1)]).unwrap();
@@ -751,7 +751,7 @@ fn the_key_of_a_deleted_message_stays_without_its_digest() {
     let keyed = |name: &str, id: u64| {
         let Write::Append { message, .. } = append(name, id) else { panic!("a message") };
         let client_message_id = format!("{id:016}").parse().unwrap();
-        let send_key = SendKey { sender: Sender::from_stored("guest:ann"), client_message_id, digest: id };
+        let send_key = SendKey { sender: Sender::Guest("ann".parse().unwrap()), client_message_id, digest: id };
         Write::Append { message, send_key: Some(send_key) }
     };
     store.commit(&[keyed("a", 1), keyed("b", 1), keyed("a", 2), append("a", 3), keyed("b", 2)]).unwrap();
