@@ -23,7 +23,7 @@ impl Checksum {
 
     #[must_use]
     pub(super) fn text(self, text: &str) -> Self {
-        self.length_and_bytes(text.as_bytes())
+        self.blob(text.as_bytes())
     }
 
     /// Adds a text, and nothing for none.
@@ -63,7 +63,9 @@ impl Checksum {
         self.0.shrink_to(KEPT);
     }
 
-    fn length_and_bytes(mut self, bytes: &[u8]) -> Self {
+    /// Adds bytes.
+    #[must_use]
+    pub(super) fn blob(mut self, bytes: &[u8]) -> Self {
         self.0.reserve(size_of::<u64>() + bytes.len());
         self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.0.extend_from_slice(bytes);
@@ -80,7 +82,7 @@ pub(super) fn add_function(connection: &Connection) -> rusqlite::Result<()> {
             sum = match arguments.get_raw(index) {
                 ValueRef::Null => sum.optional(None),
                 ValueRef::Integer(number) => sum.number(number),
-                ValueRef::Text(text) => sum.length_and_bytes(text),
+                ValueRef::Text(text) => sum.blob(text),
                 other => return Err(Error::InvalidFunctionParameterType(index, other.data_type())),
             };
         }

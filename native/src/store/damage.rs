@@ -27,7 +27,7 @@ impl DamageLog {
     pub(super) fn rows(&self, rows: &[DamagedRow]) {
         for row in rows.iter().filter(|row| self.is_new(row.to_string())) {
             let effect = match row.table {
-                sends::TABLE => "its message is stored twice if it is sent again",
+                sends::TABLE => "its messages are stored twice if they are sent again",
                 _ => "its channel is kept apart, the others are served",
             };
             tracing::error!(

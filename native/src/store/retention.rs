@@ -45,7 +45,7 @@ const BATCH_BYTES: u64 = 512 * 1024;
 const ROOM_MESSAGES: u32 = 2048;
 
 /// The most transactions that drop keys in one pass, so that a backlog of keys holds up no messages.
-const SEND_BATCHES: usize = 64;
+const SEND_BATCHES: usize = 32;
 
 /// The count of the largest logs that are looked up at one time.
 const LARGEST: usize = 64;

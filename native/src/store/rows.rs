@@ -44,10 +44,9 @@ impl DamagedRow {
         Self { table, id, channel_name, problem: problem.into() }
     }
 
-    /// Describes a row of `sends`.
-    pub(super) fn of_send(row: &Row<'_>, channel_name: Option<&ChannelName>) -> Self {
-        let channel_name = channel_name.map(|name| name.as_str().to_owned());
-        Self { channel_name, ..Self::unsound(sends::TABLE, row, 0) }
+    /// Describes a row of `sends`, which has the keys of several channels.
+    pub(super) fn of_sends(row: &Row<'_>) -> Self {
+        Self { channel_name: None, ..Self::unsound(sends::TABLE, row, 0) }
     }
 
     /// Describes a row with a wrong checksum.
@@ -59,8 +58,11 @@ impl DamagedRow {
 impl fmt::Display for DamagedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { table, id, channel_name, problem } = self;
-        let channel_name = channel_name.as_deref().unwrap_or_default();
-        write!(f, "row {id} of the table {table}, channel {channel_name:?}, {problem}")
+        write!(f, "row {id} of the table {table}")?;
+        match channel_name {
+            Some(channel_name) => write!(f, ", channel {channel_name:?}, {problem}"),
+            None => write!(f, " {problem}"),
+        }
     }
 }
 
@@ -586,7 +588,7 @@ pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
         if next <= log.last_id { Err(missing(&log.name, next)) } else { Ok(()) }
     })?;
     if let Some(row) = sends::find_damaged(connection)? {
-        tracing::warn!("{row}: the message can be stored a second time if it is sent again");
+        tracing::warn!("{row}: its messages can be stored a second time if they are sent again");
     }
     let all: i64 = connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0))?;
     if all == known {

@@ -113,8 +113,8 @@ const MIGRATIONS: [&str; 6] = [
 ",
     // Accounts own channels, names and messages; NULL for an address or a guest. A message that is `deleted` has lost
     // its content; `deletes` is the id of the message that it deletes. `sends` has the keys of messages whose clients may
-    // send them again, in the order of the commits: `place` is the message's key, and `digest` that of its texts. `until`
-    // is when a role ends, and `sender_of` the message by which its subject was named.
+    // send them again, in the order of the commits: see the module `sends`. `until` is when a role ends, and `sender_of` the
+    // message by which its subject was named.
     "
     ALTER TABLE channels ADD COLUMN account TEXT;
     ALTER TABLE logs ADD COLUMN account TEXT;
@@ -125,11 +125,7 @@ const MIGRATIONS: [&str; 6] = [
     ALTER TABLE messages ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE sends (
         seq             INTEGER PRIMARY KEY,
-        place           INTEGER NOT NULL,
-        timestamp       INTEGER NOT NULL,
-        sender          TEXT    NOT NULL,
-        key             TEXT    NOT NULL,
-        digest          INTEGER NOT NULL,
+        keys            BLOB    NOT NULL,
         checksum        INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE roles (

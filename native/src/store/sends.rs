@@ -1,31 +1,31 @@
 //! The keys of messages that clients may send again, in the order of the commits. Each outlives its message.
 
+mod row;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
-    ops::RangeInclusive,
-    sync::LazyLock,
+    ops::{ControlFlow, RangeInclusive},
     time::Duration,
 };
 
 use chanwire_core::{
-    hub::{HubLimits, MAX_COMMIT, SendKey, SendRecord, Sender, Snapshot},
+    hub::{HubLimits, MAX_COMMIT, SendKey, SendRecord, Snapshot},
     wire::{ChannelName, StoredMessage, Timestamp},
 };
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Params};
 
+use self::row::{COLUMNS, SendRow, StoredKey};
 use super::{
-    checksum::Checksum,
-    insert::Insert,
-    message_key::{id_of, key_range, log_of},
+    message_key::{id_of, log_of},
     rows::{DamagedRow, LogRow, RowError},
 };
 
 pub(super) const TABLE: &str = "sends";
 
-/// The most keys that one transaction drops.
-pub(super) const BATCH: usize = 256;
+/// The most rows that one transaction drops.
+pub(super) const BATCH: usize = 64;
 
-/// The oldest keys that are looked at when some are dropped. Those behind more keys than this that stay wait for these.
+/// The oldest rows that are looked at when some are dropped. Those behind more rows than this that stay wait for these.
 const LOOKED_AT: i64 = 1024;
 
 /// The limits of the keys that are kept.
@@ -55,34 +55,28 @@ pub(super) fn size(key: &SendKey) -> u64 {
     OVERHEAD + (sender + key.client_message_id.len()) as u64
 }
 
-/// A row to be inserted: the key of a message, and that of its row.
+/// A key to be inserted, and its message with the key of its row.
 pub(super) struct NewSend<'w> {
     pub(super) place: i64,
     pub(super) message: &'w StoredMessage,
     pub(super) key: &'w SendKey,
 }
 
-static INSERT: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("sends (place, timestamp, sender, key, digest, checksum)", 6));
-
 /// Appends keys.
-pub(super) fn insert(connection: &Connection, sends: &[NewSend<'_>]) -> rusqlite::Result<()> {
-    INSERT.run(connection, sends, |insert, before, NewSend { place, message, key }| {
-        let SendKey { sender, client_message_id, digest } = key;
-        let (sender, timestamp, digest) = (sender.parts().concat(), message.timestamp.as_unix(), digest.cast_signed());
-        let sum = checksum(&message.channel_name, *place, timestamp, &sender, client_message_id, digest);
-        insert.raw_bind_parameter(before + 1, place)?;
-        insert.raw_bind_parameter(before + 2, timestamp)?;
-        insert.raw_bind_parameter(before + 3, sender)?;
-        insert.raw_bind_parameter(before + 4, client_message_id.as_str())?;
-        insert.raw_bind_parameter(before + 5, digest)?;
-        insert.raw_bind_parameter(before + 6, sum)
-    })
-}
-
-fn checksum(channel_name: &str, place: i64, timestamp: i64, sender: &str, key: &str, digest: i64) -> i64 {
-    let sum = Checksum::default().text(channel_name).number(place).number(timestamp);
-    sum.text(sender).text(key).number(digest).finish()
+pub(super) fn insert<'w>(connection: &Connection, sends: impl Iterator<Item = NewSend<'w>>) -> rusqlite::Result<()> {
+    let mut sends = sends.peekable();
+    if sends.peek().is_none() {
+        return Ok(());
+    }
+    let mut row = SendRow::after(newest(connection)?);
+    for NewSend { place, message, key } in sends {
+        row.add(place, message.timestamp.as_unix(), key);
+        if row.is_full() {
+            row.insert(connection)?;
+            row = SendRow::after(row.seq);
+        }
+    }
+    if row.is_empty() { Ok(()) } else { row.insert(connection) }
 }
 
 /// Adds the keys to a snapshot of all names, oldest first, and returns the damaged rows. Leaves out those that are past
@@ -121,125 +115,142 @@ fn add_newest(
     is_wanted: impl Fn(&ChannelName) -> bool,
 ) -> Result<Vec<DamagedRow>, RowError> {
     let unusable: BTreeSet<&ChannelName> = found.damaged.iter().filter_map(|name| name.channel_name.as_ref()).collect();
-    let (mut sends, mut damaged) = (Vec::new(), Vec::new());
-    for_each(connection, "ORDER BY seq DESC LIMIT ?1", most, |send| match send {
-        Ok(send) if !is_wanted(&send.channel_name) || unusable.contains(&send.channel_name) => {}
-        Ok(send) => sends.push(send),
-        Err(row) => damaged.push(row),
+    let is_wanted = |name: &ChannelName| is_wanted(name) && !unusable.contains(name);
+    let (mut sends, mut damaged, mut names, mut left) = (Vec::new(), Vec::new(), LogNames::default(), most);
+    for_each::<RowError>(connection, "ORDER BY seq DESC", [], |read| {
+        let row = match read {
+            Ok(row) => row,
+            Err(row) => {
+                damaged.push(row);
+                return Ok(ControlFlow::Continue(()));
+            }
+        };
+        let keys: Vec<StoredKey<'_>> = row.keys().collect();
+        for stored in keys.into_iter().rev() {
+            if left == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+            left -= 1;
+            let name = names.of(connection, log_of(stored.place))?.filter(|name| is_wanted(name));
+            if let (Some(channel_name), Some(key)) = (name.cloned(), stored.key()) {
+                let timestamp = Timestamp::from_unix(stored.timestamp);
+                sends.push(SendRecord { channel_name, id: id_of(stored.place), timestamp, key });
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     })?;
     sends.reverse();
     found.sends = sends;
     Ok(damaged)
 }
 
-/// Returns the first damaged row.
-pub(super) fn find_damaged(connection: &Connection) -> Result<Option<DamagedRow>, RowError> {
-    let mut damaged = None;
-    for_each(connection, "ORDER BY seq LIMIT ?1", i64::MAX, |send| {
-        damaged = damaged.take().or_else(|| send.err());
-    })?;
-    Ok(damaged)
-}
+/// The names of logs.
+#[derive(Default)]
+struct LogNames(BTreeMap<i64, Option<ChannelName>>);
 
-/// Hands over the keys of all names that are there.
-fn for_each(
-    connection: &Connection,
-    which: &str,
-    most: i64,
-    mut take: impl FnMut(Result<SendRecord, DamagedRow>),
-) -> Result<(), RowError> {
-    let sql = format!("SELECT seq, place, timestamp, sender, key, digest, checksum FROM sends {which}");
-    let mut select = connection.prepare(&sql)?;
-    let mut rows = select.query([most])?;
-    // A name that was dropped has no log, and one with a damaged log is not used.
-    let mut names: BTreeMap<i64, Option<ChannelName>> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let Ok(place) = row.get::<_, i64>(1) else {
-            take(Err(DamagedRow::of_send(row, None)));
-            continue;
-        };
-        let channel_name = match names.entry(log_of(place)) {
+impl LogNames {
+    /// Returns the name of a log. One that was dropped has none, and one with a damaged row is not used.
+    fn of(&mut self, connection: &Connection, log: i64) -> Result<Option<&ChannelName>, RowError> {
+        let name = match self.0.entry(log) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(entry) => entry.insert(match LogRow::get(connection, log_of(place)) {
+            Entry::Vacant(entry) => entry.insert(match LogRow::get(connection, log) {
                 Ok(log) => log.map(|log| log.name),
                 Err(RowError::Row(_)) => None,
                 Err(error) => return Err(error),
             }),
         };
-        if let Some(channel_name) = channel_name {
-            take(read(row, place, channel_name).ok_or_else(|| DamagedRow::of_send(row, Some(channel_name))));
+        Ok(name.as_ref())
+    }
+}
+
+/// Returns the first damaged row.
+pub(super) fn find_damaged(connection: &Connection) -> Result<Option<DamagedRow>, RowError> {
+    let mut damaged = None;
+    for_each::<RowError>(connection, "ORDER BY seq", [], |read| {
+        damaged = read.err();
+        Ok(if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(damaged)
+}
+
+/// Hands over rows until it is told to end.
+fn for_each<E: From<rusqlite::Error>>(
+    connection: &Connection,
+    which: &str,
+    params: impl Params,
+    mut take: impl FnMut(Result<SendRow, DamagedRow>) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E> {
+    let mut select = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM sends {which}"))?;
+    let mut rows = select.query(params)?;
+    while let Some(row) = rows.next()? {
+        if take(SendRow::read(row))?.is_break() {
+            break;
         }
     }
     Ok(())
 }
 
-/// Reads a row; `None` if it is damaged.
-fn read(row: &Row<'_>, place: i64, channel_name: &ChannelName) -> Option<SendRecord> {
-    let timestamp = row.get(2).ok()?;
-    let (sender, key) = (row.get_ref(3).ok()?.as_str().ok()?, row.get_ref(4).ok()?.as_str().ok()?);
-    let digest: i64 = row.get(5).ok()?;
-    let sum: i64 = row.get(6).ok()?;
-    let is_sound = checksum(channel_name, place, timestamp, sender, key, digest) == sum;
-    let key = SendKey {
-        sender: Sender::from_stored(sender)?,
-        client_message_id: key.try_into().ok()?,
-        digest: digest.cast_unsigned(),
-    };
-    let (channel_name, timestamp) = (channel_name.clone(), Timestamp::from_unix(timestamp));
-    is_sound.then(|| SendRecord { channel_name, id: id_of(place), timestamp, key })
-}
-
-/// A key with the digest of a message that is deleted.
-pub(super) struct DeletedDigest {
-    seq: i64,
-    place: i64,
-    /// The checksum of the row without the digest.
+/// A row with the digests of messages that are deleted.
+pub(super) struct DeletedDigests {
+    /// Its checksum.
     checksum: i64,
+    /// The row without these digests.
+    without: SendRow,
 }
 
-/// Returns the keys of these numbers that have the digests of deleted messages.
+/// Returns the rows of these numbers that have the digests of deleted messages. A damaged one is left for those who
+/// report it.
 pub(super) fn deleted_digests(
     connection: &Connection,
     seqs: RangeInclusive<i64>,
-) -> Result<Vec<DeletedDigest>, RowError> {
-    let sql = "SELECT seq, place, timestamp, sender, key, digest, checksum FROM sends
-               WHERE seq BETWEEN ?1 AND ?2 AND digest <> 0
-               AND EXISTS (SELECT 1 FROM messages WHERE messages.place = sends.place AND deleted <> 0)";
-    let mut select = connection.prepare_cached(sql)?;
-    let mut rows = select.query(seqs.into_inner())?;
+) -> Result<Vec<DeletedDigests>, RowError> {
+    let mut is_deleted = connection.prepare_cached("SELECT 1 FROM messages WHERE place = ?1 AND deleted <> 0")?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (seq, place) = (row.get(0)?, row.get(1)?);
-        let Some(log) = LogRow::get(connection, log_of(place))? else { continue };
-        // A damaged row is left for those who report it.
-        if let Some(SendRecord { timestamp, key, .. }) = read(row, place, &log.name) {
-            let (sender, key) = (key.sender.parts().concat(), &*key.client_message_id);
-            let checksum = checksum(&log.name, place, timestamp.as_unix(), &sender, key, 0);
-            found.push(DeletedDigest { seq, place, checksum });
+    for_each::<RowError>(connection, "WHERE seq BETWEEN ?1 AND ?2", seqs.into_inner(), |read| {
+        let Ok(row) = read else { return Ok(ControlFlow::Continue(())) };
+        let mut is_changed = false;
+        let without = row.with(|key| {
+            let is_deleted = key.digest != 0 && is_deleted.exists([key.place])?;
+            is_changed |= is_deleted;
+            Ok::<_, rusqlite::Error>(Some(if is_deleted { 0 } else { key.digest }))
+        })?;
+        if is_changed {
+            found.push(DeletedDigests { checksum: row.checksum(), without });
         }
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(found)
 }
 
-/// Sets these digests to 0, where the keys are still there.
-pub(super) fn erase_digests(connection: &Connection, digests: &[DeletedDigest]) -> rusqlite::Result<()> {
-    let sql = "UPDATE sends SET digest = 0, checksum = ?3 WHERE seq = ?1 AND place = ?2 AND digest <> 0";
-    let mut update = connection.prepare_cached(sql)?;
-    digests
-        .iter()
-        .try_for_each(|DeletedDigest { seq, place, checksum }| update.execute((seq, place, checksum)).map(drop))
+/// Sets these digests to 0, where the rows are still there.
+pub(super) fn erase_digests(connection: &Connection, rows: &[DeletedDigests]) -> rusqlite::Result<()> {
+    rows.iter().try_for_each(|DeletedDigests { checksum, without }| without.replace(connection, *checksum))
 }
 
 /// Returns the greatest number of a log with keys, in one pass over all keys.
 pub(super) fn greatest_log(connection: &Connection) -> rusqlite::Result<i64> {
-    let greatest = "SELECT COALESCE(MAX(place), 0) FROM sends";
-    connection.query_row(greatest, [], |row| row.get(0)).map(log_of)
+    let mut greatest = 0;
+    for_each::<rusqlite::Error>(connection, "", [], |read| {
+        let logs = read.iter().flat_map(SendRow::keys).map(|key| log_of(key.place));
+        greatest = logs.fold(greatest, i64::max);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(greatest)
 }
 
 /// Drops the keys of a log, in one pass over all keys.
 pub(super) fn drop_of_log(connection: &Connection, log: i64) -> rusqlite::Result<()> {
-    let keys = key_range(log, 0..=u64::MAX).into_inner();
-    connection.prepare_cached("DELETE FROM sends WHERE place BETWEEN ?1 AND ?2")?.execute(keys).map(drop)
+    let (mut changed, mut empty) = (Vec::new(), Vec::new());
+    for_each::<rusqlite::Error>(connection, "", [], |read| {
+        let Ok(row) = read else { return Ok(ControlFlow::Continue(())) };
+        if row.keys().any(|key| log_of(key.place) == log) {
+            let others = row.with(|key| Ok::<_, rusqlite::Error>((log_of(key.place) != log).then_some(key.digest)))?;
+            if others.is_empty() { empty.push(row.seq) } else { changed.push((row.checksum(), others)) }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    drop_due(connection, &empty)?;
+    changed.iter().try_for_each(|(checksum, row)| row.replace(connection, *checksum))
 }
 
 /// The time for which keys have been stored, by a clock that never jumps.
@@ -281,11 +292,11 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(newest.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-/// Returns the next keys to drop, at most [`BATCH`]: those that are too many, and those past their window.
+/// Returns the next rows to drop, at most [`BATCH`]: those whose keys are too many, or past their window, all of them.
 ///
 /// A key is past it at the last message of its channel, with which the hub compares it: no later message can repeat
 /// it. In a channel without messages since, it is past once it has been stored for the window by both clocks: one that
-/// was ahead for a moment, or is set back, drops nothing.
+/// was ahead for a moment, or is set back, drops nothing. Those of a damaged row have been stored for it by one clock.
 pub(super) fn due(
     connection: &Connection,
     retention: SendRetention,
@@ -293,28 +304,35 @@ pub(super) fn due(
     now: Timestamp,
 ) -> rusqlite::Result<Vec<i64>> {
     let surplus = newest(connection)?.saturating_sub(retention.max_keys());
-    let mut select = connection.prepare_cached(
-        "SELECT seq, sends.timestamp, last_timestamp FROM sends LEFT JOIN logs ON logs.log = place >> 38
-         ORDER BY seq LIMIT ?1",
-    )?;
-    let mut rows = select.query([LOOKED_AT])?;
+    let mut last = connection.prepare_cached("SELECT last_timestamp FROM logs WHERE log = ?1")?;
+    let mut last_of: BTreeMap<i64, Option<i64>> = BTreeMap::new();
     let mut due = Vec::new();
-    while let Some(row) = rows.next()?
-        && due.len() < BATCH
-    {
-        let (seq, stored) = (row.get(0)?, Timestamp::from_unix(row.get(1)?));
-        let is_past = |at: Timestamp| SendKey::is_past(stored, at, retention.window);
-        let last: Option<i64> = row.get(2)?;
-        // A name that was dropped has no log.
-        let is_of_no_use = last.is_none_or(|last| is_past(Timestamp::from_unix(last)));
-        if seq <= surplus || is_of_no_use || seq <= ages.stored && is_past(now) {
+    for_each::<rusqlite::Error>(connection, "ORDER BY seq LIMIT ?1", [LOOKED_AT], |read| {
+        let seq = read.as_ref().map_or_else(|damaged| damaged.id, |row| row.seq);
+        let (is_surplus, is_stored) = (seq <= surplus, seq <= ages.stored);
+        let mut is_due = is_surplus || is_stored || read.is_ok();
+        for StoredKey { place, timestamp, .. } in read.iter().filter(|_| !is_surplus).flat_map(SendRow::keys) {
+            let last = match last_of.entry(log_of(place)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(entry) => *entry.insert(last.query_row([log_of(place)], |row| row.get(0)).optional()?),
+            };
+            let is_past = |at: Timestamp| SendKey::is_past(Timestamp::from_unix(timestamp), at, retention.window);
+            // A name that was dropped has no log.
+            let is_of_no_use = last.is_none_or(|last| is_past(Timestamp::from_unix(last)));
+            if !(is_of_no_use || is_stored && is_past(now)) {
+                is_due = false;
+                break;
+            }
+        }
+        if is_due {
             due.push(seq);
         }
-    }
+        Ok(if due.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
     Ok(due)
 }
 
-/// Drops keys.
+/// Drops rows.
 pub(super) fn drop_due(connection: &Connection, due: &[i64]) -> rusqlite::Result<()> {
     let mut delete = connection.prepare_cached("DELETE FROM sends WHERE seq = ?1")?;
     due.iter().try_for_each(|seq| delete.execute([seq]).map(drop))

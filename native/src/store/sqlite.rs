@@ -696,7 +696,7 @@ fn insert(transaction: &Connection, lines: &[NewRow<'_>]) -> rusqlite::Result<()
         let NewRow { key: place, message, send_key, .. } = *line;
         send_key.map(|key| NewSend { place, message, key })
     });
-    sends::insert(transaction, &sends.collect::<Vec<_>>())
+    sends::insert(transaction, sends)
 }
 
 #[cfg(test)]

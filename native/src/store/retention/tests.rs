@@ -314,8 +314,9 @@ const OLD_KEYS: Retention = Retention {
 #[test]
 fn a_pass_drops_a_bounded_number_of_keys_and_says_whether_some_are_left() {
     let directory = tempfile::tempdir().unwrap();
-    let count = (SEND_BATCHES * sends::BATCH) as u64 + 10;
-    let store = with_old_keys(directory.path(), count);
+    // Of one commit, 33 such keys make a row.
+    let dropped = SEND_BATCHES * sends::BATCH;
+    let store = with_old_keys(directory.path(), (dropped as u64 + 10) * 33);
     let mut trimmer = store.trimmer(OLD_KEYS).unwrap();
     let left = |trimmer: &Trimmer| {
         trimmer.connection.query_row("SELECT count(*) FROM sends", [], |row| row.get::<_, i64>(0)).unwrap()
