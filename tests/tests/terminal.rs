@@ -19,6 +19,8 @@ mod pasting;
 mod people;
 #[path = "terminal/progress.rs"]
 mod progress;
+#[path = "terminal/reading_back.rs"]
+mod reading_back;
 #[path = "terminal/recalling.rs"]
 mod recalling;
 #[path = "terminal/recorded.rs"]

@@ -9,6 +9,7 @@ mod screen;
 mod session;
 mod tabs;
 mod terminal;
+mod view;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ use std::{
 
 use chanwire_core::{
     Time,
-    wire::{ChannelName, Request},
+    wire::{ChannelName, Request, StoredMessage},
 };
 use chanwire_inspect::visible;
 use clap::Args;
@@ -42,7 +43,8 @@ use input::UserInput;
 use link::{Events, LinkEvent};
 use paint::Painter;
 use screen::Screen;
-use session::{Link, Options, Output, Session, Shown, Verdict};
+use session::{Link, Mention, Options, Output, Session, Shown, Verdict};
+use view::Entry;
 
 /// Time for which the screen may be behind before messages are skipped.
 const WAIT_LIMIT: Duration = Duration::from_secs(2);
@@ -52,6 +54,9 @@ const WAIT_LIMIT: Duration = Duration::from_secs(2);
 /// Shows the last messages of a channel and new ones as they come, and sends the lines that are typed. `/join NAME`
 /// joins another channel, too, up to 16 at once: one is shown, and a line above the input lists all of them with the
 /// number of new messages (+) and of those that mention you (@). `/switch` and Alt with a number go from one to another.
+///
+/// PageUp reads older messages, with their numbers, on a screen of their own, and `/search TEXT` finds text in those that
+/// were loaded.
 ///
 /// Asks the server where the channel is hosted and joins it there. When the connection is lost, it connects again,
 /// misses no message, and sends again the lines that were not answered: each has an id, under which the server stores it
@@ -188,6 +193,9 @@ impl Shell {
                     UserInput::Line(line) => session.handle_line(self.clock.now(), &line),
                     UserInput::Paste(text) => session.handle_paste(self.clock.now(), text),
                     UserInput::Switch(number) => session.handle_switch(self.clock.now(), number),
+                    UserInput::ReadBack => session.handle_read_back(),
+                    UserInput::Older(before) => session.handle_older(self.clock.now(), before),
+                    UserInput::ReadOn => session.handle_read_on(),
                     UserInput::Complete(before) => self.screen.complete(session.complete(&before)),
                     UserInput::Drawn => {}
                     UserInput::Unreadable(reason) => session.handle_unreadable(&reason),
@@ -243,6 +251,13 @@ impl Shell {
                 Output::Show(shown) => self.show(&shown)?,
                 Output::Ring => self.screen.show(self.painter.bell(), true)?,
                 Output::Tabs(tabs) => self.screen.set_tabs(tabs),
+                Output::ReadBack { channel, messages, search } => {
+                    self.screen.read_back(channel.to_string(), self.entries(&messages), search);
+                }
+                Output::Older { channel, before, messages } => {
+                    let older = messages.map(|messages| self.entries(&messages));
+                    self.screen.add_older(&channel, before, older);
+                }
                 Output::Asking(question) => self.screen.ask(question),
                 Output::Quit(verdict) => return Ok(Some(verdict)),
             }
@@ -260,6 +275,10 @@ impl Shell {
             |error| Shown::Trouble(format!("cannot remember the server's key: {error}; start with --tls-pin {pin}")),
             Shown::Note,
         )
+    }
+
+    fn entries(&self, messages: &[(StoredMessage, Mention)]) -> Vec<Entry> {
+        messages.iter().map(|(message, mention)| self.painter.entry(message, *mention)).collect()
     }
 
     fn show(&mut self, shown: &Shown) -> io::Result<()> {

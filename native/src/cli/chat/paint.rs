@@ -6,7 +6,10 @@ use chanwire_core::wire::{StoredMessage, Timestamp};
 use chanwire_inspect::readable;
 use jiff::{Zoned, civil::Date, tz::TimeZone};
 
-use super::session::{Mention, Shown};
+use super::{
+    session::{Mention, Shown},
+    view::{Entry, fold},
+};
 use crate::cli::text::{channel_lines, sender};
 
 const PLAIN: &str = "\u{1b}[0m";
@@ -61,6 +64,15 @@ impl Painter {
         let day = self.when(message.timestamp).0?;
         let is_new = self.day.replace(day) != Some(day);
         is_new.then(|| self.aside(DIM, &day.to_string()))
+    }
+
+    /// Formats a message to be read back, with its id.
+    pub(super) fn entry(&self, message: &StoredMessage, mention: Mention) -> Entry {
+        let day = self.when(message.timestamp).0.map(|day| self.aside(DIM, &day.to_string()));
+        let mention = if mention == Mention::No { mention } else { Mention::Earlier };
+        let text = format!("{} {}", self.in_colour(DIM, &message.id.to_string()), self.message(message, mention));
+        let searched = fold(&format!("{}: {}", sender(message), message.message_content));
+        Entry { id: message.id, day: day.unwrap_or_default(), text, searched }
     }
 
     /// Formats output as one line or more, each with its end.

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{completion::Completion, input::UserInput, session::Tab, terminal::Terminal};
+use super::{completion::Completion, input::UserInput, session::Tab, terminal::Terminal, view::Entry};
 use crate::threads;
 
 /// Input and output of a chat.
@@ -83,6 +83,20 @@ impl Screen {
     pub(super) fn set_tabs(&mut self, tabs: Vec<Tab>) {
         if let Self::Terminal(terminal) = self {
             terminal.set_tabs(tabs);
+        }
+    }
+
+    /// Shows messages to read back, and looks for a text in them, if one is given.
+    pub(super) fn read_back(&mut self, channel: String, entries: Vec<Entry>, search: Option<String>) {
+        if let Self::Terminal(terminal) = self {
+            terminal.read_back(channel, entries, search);
+        }
+    }
+
+    /// Adds older messages to those to read back, or the reason for which there are none now.
+    pub(super) fn add_older(&mut self, channel: &str, before: u64, older: Result<Vec<Entry>, String>) {
+        if let Self::Terminal(terminal) = self {
+            terminal.add_older(channel, before, older);
         }
     }
 

@@ -4,6 +4,7 @@
 mod asking;
 mod channels;
 mod commands;
+mod reading_back;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,10 @@ pub(super) enum Output {
     Ring,
     /// Sets the channels that are listed above the input line; none while there is only one.
     Tabs(Vec<Tab>),
+    /// Shows messages to read back, and looks for a text in them, if one is given.
+    ReadBack { channel: ChannelName, messages: Vec<(StoredMessage, Mention)>, search: Option<String> },
+    /// Messages before an id, to read back, or the reason for which there are none now.
+    Older { channel: ChannelName, before: u64, messages: Result<Vec<(StoredMessage, Mention)>, String> },
     /// Sets whether the next line answers a question.
     Asking(bool),
     /// Ends the chat.
@@ -162,6 +167,10 @@ pub(super) struct Session {
     /// The channels that the tracker listed last.
     listed: Vec<ChannelName>,
     asking: Option<Question>,
+    /// Whether messages are read back, so that those that come wait.
+    is_reading_back: bool,
+    /// The text that was searched last.
+    searched: Option<String>,
     /// The time at which the chat ends even without all answers.
     leaving: Option<Time>,
     /// Whether a channel was ever joined: before that, a failure ends the chat.
@@ -187,6 +196,8 @@ impl Session {
             listings: 0,
             listed: Vec::new(),
             asking: None,
+            is_reading_back: false,
+            searched: None,
             leaving: None,
             joined_once: false,
             unsettled: false,

@@ -43,7 +43,7 @@ fn text(number: usize, tab: &Tab) -> String {
 }
 
 /// Cuts a text that is wider than this many columns.
-fn cut(text: &str, columns: usize) -> String {
+pub(super) fn cut(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.into();
     }

@@ -31,6 +31,8 @@ pub(in crate::cli) enum Key {
     End,
     Up,
     Down,
+    PageUp,
+    PageDown,
     KillWord,
     KillToStart,
     KillToEnd,
@@ -165,6 +167,8 @@ impl Keys {
             (b'~', "1" | "7") => Some(Key::Home),
             (b'~', "4" | "8") => Some(Key::End),
             (b'~', "3") => Some(Key::Delete),
+            (b'~', "5") => Some(Key::PageUp),
+            (b'~', "6") => Some(Key::PageDown),
             (b'~', "27") if third == Some("13") => Some(Key::LineBreak),
             (b'u', "13") => {
                 Some(if modifier.is_some_and(|modifier| modifier != "1") { Key::LineBreak } else { Key::Enter })
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn keys_are_the_same_however_their_bytes_are_cut() {
-        let bytes = "é\t👩\x1b[A\x1bOH\x1b[1;5C\x1b[3~\r\x1b\r\x17\x1b[200~a\r\nb\rc\x1b[2J\x03\x1b[201~x\x1b[13;2u\x1b\x7f\x12\x1b7";
+        let bytes = "é\t👩\x1b[A\x1bOH\x1b[1;5C\x1b[3~\r\x1b\r\x17\x1b[200~a\r\nb\rc\x1b[2J\x03\x1b[201~x\x1b[13;2u\x1b\x7f\x12\x1b7\x1b[5~\x1b[6;5~";
         let expected = [
             Key::Char('é'),
             Key::Char('\t'),
@@ -243,6 +247,8 @@ mod tests {
             Key::KillWord,
             Key::Search,
             Key::AltDigit(7),
+            Key::PageUp,
+            Key::PageDown,
         ];
         assert_eq!(keys_of(&[bytes.as_bytes()]), expected);
         let single: Vec<_> = bytes.as_bytes().chunks(1).collect();

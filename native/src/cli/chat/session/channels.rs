@@ -193,7 +193,7 @@ impl Session {
     }
 
     /// Shows the current channel's messages. `context`: earlier ones, too.
-    fn show_current(&mut self, context: bool) {
+    pub(super) fn show_current(&mut self, context: bool) {
         if let Some(room) = self.current_mut() {
             room.show(context);
             self.drain();
@@ -223,7 +223,8 @@ impl Session {
     /// Sets the list of channels above the input line, if it has changed.
     pub(super) fn set_tabs(&mut self) {
         let tabs = match self.rooms.len() {
-            0 | 1 => Vec::new(),
+            0 => Vec::new(),
+            1 if !self.is_reading_back => Vec::new(),
             _ => self.rooms.iter().map(|room| self.tab(room)).collect(),
         };
         if tabs != self.tabs {

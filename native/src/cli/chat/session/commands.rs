@@ -10,22 +10,24 @@ use super::{Link, MAX_LISTED, Output, Room, RoomId, Session, Shown};
 use crate::server_address::ServerAddress;
 
 /// The commands, each with its slash.
-pub(in crate::cli::chat) const COMMANDS: [&str; 9] =
-    ["/list", "/join", "/switch", "/leave", "/history", "/who", "/nick", "/help", "/quit"];
+pub(in crate::cli::chat) const COMMANDS: [&str; 10] =
+    ["/list", "/join", "/switch", "/leave", "/history", "/search", "/who", "/nick", "/help", "/quit"];
 
 /// The text of `/help`.
-const HELP: [&str; 15] = [
+const HELP: [&str; 17] = [
     "TEXT           send TEXT; Alt-Enter begins a new line of it",
     "/list          list the channels",
     "/join NAME     join another channel, too, and go there",
     "/switch NAME   go to one of your channels, also by its number; without NAME: to the next one with news",
     "/leave [NAME]  leave this channel, or another one of yours",
     "/history [N]   show N older messages (default 20)",
+    "/search [TEXT] read the messages with TEXT, of those that were loaded; n and N go to others",
     "/who           show who is on this channel",
     "/nick NAME     take another name, if you are signed in to no account",
     "/help          show this help",
     "/quit          quit; so do Ctrl-D and Ctrl-C on an empty line",
     "Tab            complete a command or a name; again: the next one",
+    "PageUp         read back; PageDown past the end, or q, returns",
     "Alt-1 … Alt-9  go to the channel of this number",
     "Ctrl-R         search through what was typed",
     "Ctrl-Z         suspend the chat; fg continues it",
@@ -53,6 +55,7 @@ impl Session {
             ("switch", named) => self.switch(now, named),
             ("leave", named) => self.leave(now, named),
             ("history", number) => self.in_room(now, |room| room.history(number)),
+            ("search", text) => self.search(text),
             ("who", "") => self.in_room(now, Room::who),
             ("nick", name) => self.rename(now, name),
             ("help", "") => HELP.into_iter().for_each(|line| self.note(line)),

@@ -142,6 +142,8 @@ pub(super) enum PendingRequest {
     Leave,
     Message(OwnId),
     History,
+    /// HISTORY before an id, to read back.
+    Older(u64),
     Who,
 }
 
@@ -272,6 +274,7 @@ impl Room {
                     self.outputs.extend(channels_of(connection.to.clone(), response).map(Output::Show));
                 }
                 Some(PendingRequest::History) => self.show_history(response),
+                Some(PendingRequest::Older(before)) => self.show_older(before, response),
                 Some(PendingRequest::Who) => self.show_who(response),
                 None => {}
             },
@@ -301,6 +304,11 @@ impl Room {
                 self.try_again(now, format!("{}: {}", connection.to, lost.reason), 1, lost.retry_after)
             }
             Phase::Live(connection, reading) if connection.link == link => {
+                for request in &connection.pending {
+                    if let PendingRequest::Older(before) = request {
+                        self.no_older(*before, lost.reason.clone());
+                    }
+                }
                 if now.since(reading.since) >= HELD {
                     self.backoff.reset();
                 }
@@ -390,6 +398,7 @@ impl Room {
         self.known = Some(Known { id: message.id, message: Some(message.clone()) });
         self.names.said(&message.username);
         let mention = self.mention(&message, is_new);
+        let is_news = is_news && !self.is_own(&message);
         self.came(message, mention, is_news);
     }
 

@@ -2,6 +2,7 @@
 
 mod channels;
 mod naming;
+mod reading_back;
 
 use chanwire_core::{
     Limits,
@@ -53,6 +54,12 @@ fn words(output: &Output) -> String {
         Output::Connect { link, to } => format!("connect {} {to}", number(link)),
         Output::Close { link } => format!("close {}", number(link)),
         Output::Ring => "ring".into(),
+        Output::ReadBack { channel, messages, search } => {
+            let search = search.as_ref().map_or(String::new(), |text| format!(" for {text}"));
+            format!("read back {} of {channel}{search}", messages.len())
+        }
+        Output::Older { before, messages: Ok(messages), .. } => format!("{} before {before}", messages.len()),
+        Output::Older { before, messages: Err(reason), .. } => format!("none before {before}: {reason}"),
         Output::Tabs(tabs) => format!("tabs {}", row_of_tabs(tabs, 1000)),
         Output::Trust { server, pin } => format!("trust {server} {pin}"),
         Output::Asking(question) => format!("asking {question}"),

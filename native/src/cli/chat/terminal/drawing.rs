@@ -49,8 +49,7 @@ impl Drawn {
             let _ = write!(out, "\u{1b}[{up}A");
         }
         out.push('\r');
-        let row = layout.rows.get(layout.cursor_row);
-        let before = row.and_then(|row| row.text.get(..layout.cursor_at)).unwrap_or_default();
+        let before = layout.before_cursor();
         // Written again, so that the cursor is where the terminal, with its own idea of widths, has put this text.
         out += before;
         self.column = unicode_width::UnicodeWidthStr::width(before);

@@ -84,6 +84,12 @@ impl Layout {
         self
     }
 
+    /// Returns the text before the cursor in its row.
+    pub(super) fn before_cursor(&self) -> &str {
+        let row = self.rows.get(self.cursor_row);
+        row.and_then(|row| row.text.get(..self.cursor_at)).unwrap_or_default()
+    }
+
     /// Puts a row above the others.
     pub(super) fn under(mut self, top: Option<String>) -> Self {
         if let Some(text) = top {

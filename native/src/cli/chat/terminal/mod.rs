@@ -11,6 +11,7 @@ mod completing;
 mod drawing;
 mod layout;
 mod line;
+mod reading_back;
 mod searching;
 
 use std::{collections::VecDeque, io, mem, time::Duration};
@@ -21,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{completion::Completion, input::UserInput, session::Tab, tabs::row_of_tabs};
+use super::{completion::Completion, input::UserInput, session::Tab, tabs::row_of_tabs, view::View};
 use crate::cli::terminal::{Key, Keys, MAX_PASTE, Modes, Output, modes, start_keys};
 use completing::Completing;
 use drawing::Drawn;
@@ -57,6 +58,12 @@ pub(super) struct Terminal {
     set_aside: Option<Line>,
     /// The channels that are listed above the line.
     tabs: Vec<Tab>,
+    /// Messages that are read back, on the terminal's alternate screen.
+    view: Option<View>,
+    /// Whether the terminal shows its alternate screen.
+    is_alternate: bool,
+    /// Whether reading back has ended and that was not reported.
+    view_ended: bool,
     /// Text to be shown above the line, and control sequences before it.
     above: String,
     drawn: Drawn,
@@ -86,6 +93,9 @@ impl Terminal {
             searching: None,
             set_aside: None,
             tabs: Vec::new(),
+            view: None,
+            is_alternate: false,
+            view_ended: false,
             above: PASTES_ON.into(),
             drawn: Drawn::default(),
             changed: true,
@@ -101,10 +111,17 @@ impl Terminal {
     /// Waits for the next action; cancel safe.
     pub(super) async fn next_input(&mut self) -> io::Result<UserInput> {
         loop {
-            while let Some(key) = self.pressed.pop_front() {
+            if mem::take(&mut self.view_ended) {
+                return Ok(UserInput::ReadOn);
+            }
+            if let Some(before) = self.view.as_mut().and_then(View::wants_older) {
+                return Ok(UserInput::Older(before));
+            }
+            if let Some(key) = self.pressed.pop_front() {
                 self.changed = true;
-                if let Some(typed) = self.press(key) {
-                    return Ok(typed);
+                match self.read_by(key).and_then(|key| self.press(key)) {
+                    Some(typed) => return Ok(typed),
+                    None => continue,
                 }
             }
             if self.draw() {
@@ -132,6 +149,7 @@ impl Terminal {
                 _ = self.resized.recv() => self.changed = true,
                 _ = self.continued.recv() => self.resume()?,
                 _ = self.stopped.recv() => {
+                    self.end_view();
                     self.suspending = modes::can_be_continued();
                     self.changed = true;
                 }
@@ -163,6 +181,7 @@ impl Terminal {
     /// Sets whether the next line answers a question.
     pub(super) fn ask(&mut self, question: bool) {
         self.completing = None;
+        self.end_view();
         if let Some(searching) = self.searching.take() {
             searching.cancel(&mut self.line);
         }
@@ -189,11 +208,12 @@ impl Terminal {
 
     /// Shows what waits and leaves the terminal as it was.
     pub(super) async fn close(mut self) {
+        let leave = self.leave_alternate();
         let _ = timeout(LAST_OUTPUT, async {
             while self.output.is_writing() {
                 self.output.written().await?;
             }
-            let out = self.drawn.erase(modes::size().0) + &self.above + PASTES_OFF;
+            let out = leave.to_owned() + &self.drawn.erase(modes::size().0) + &self.above + PASTES_OFF;
             self.output.write(out);
             self.output.written().await
         })
@@ -212,6 +232,8 @@ impl Terminal {
                 }
             }
             Key::Char('\t') if self.set_aside.is_none() => return Some(UserInput::Complete(line.before().into())),
+            Key::PageUp if self.set_aside.is_none() => return Some(UserInput::ReadBack),
+            Key::PageUp | Key::PageDown => {}
             Key::AltDigit(number) => return Some(UserInput::Switch(number.into())),
             Key::Search if self.set_aside.is_none() => self.searching = Some(Searching::begin(line)),
             Key::Search => {}
@@ -310,11 +332,17 @@ impl Terminal {
         if !self.changed || self.output.is_writing() {
             return false;
         }
+        if self.view.is_some() {
+            let out = self.draw_view();
+            self.changed = false;
+            self.output.write(out);
+            return false;
+        }
         let was_behind = self.is_behind();
         self.behind |= was_behind;
         self.changed = false;
         let (columns, rows) = modes::size();
-        let mut out = self.drawn.erase(columns) + &mem::take(&mut self.above);
+        let mut out = self.leave_alternate().to_owned() + &self.drawn.erase(columns) + &mem::take(&mut self.above);
         if self.suspending {
             out += PASTES_OFF;
         } else {

@@ -177,8 +177,10 @@ impl Room {
 
     /// Handles a screen that lags: skips the channel's messages from now on.
     pub(in crate::cli::chat::session) fn handle_behind(&mut self) {
-        self.behind = true;
+        // Others do not wait for the screen.
+        self.behind = self.is_shown;
         if let Phase::Live(connection, reading) = &mut self.phase
+            && self.is_shown
             && reading.skipping == Skipping::No
         {
             reading.skipping = Skipping::Leaving;

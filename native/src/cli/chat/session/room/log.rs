@@ -31,6 +31,19 @@ impl Log {
         }
     }
 
+    /// Adds older messages, as many as there is room for, if they end where these begin.
+    pub(super) fn push_older(&mut self, messages: &[(StoredMessage, Mention)]) {
+        for (message, mention) in messages.iter().rev() {
+            let first = self.messages.front().map(|(message, _)| message.id);
+            let more = size(message);
+            if first != Some(message.id + 1) || self.messages.len() >= KEPT || self.bytes + more > KEPT_BYTES {
+                return;
+            }
+            self.bytes += more;
+            self.messages.push_front((message.clone(), *mention));
+        }
+    }
+
     /// Drops the text of a message that was deleted.
     fn delete(&mut self, id: u64) {
         if let Some((message, mention)) = self.messages.iter_mut().rev().find(|(message, _)| message.id == id) {
@@ -81,6 +94,22 @@ mod tests {
         assert_eq!(log.bytes, log.messages.iter().map(|(message, _)| size(message)).sum::<usize>());
         log.clear();
         assert_eq!((log.len(), log.bytes), (0, 0));
+    }
+
+    #[test]
+    fn older_messages_are_added_where_they_fit_and_there_is_room() {
+        let older = |ids: std::ops::RangeInclusive<u64>| -> Vec<_> {
+            ids.map(|id| (message(id, &id.to_string()), Mention::No)).collect()
+        };
+        let mut log = Log::default();
+        log.push_older(&older(1..=5));
+        assert_eq!(log.len(), 0);
+        log.push(message(2001, "2001"), Mention::No);
+        log.push_older(&older(1990..=1999));
+        assert_eq!(log.len(), 1);
+        log.push_older(&older(1..=2000));
+        assert_eq!((log.len(), texts(&log, KEPT).first().copied()), (KEPT, Some("1002")));
+        assert_eq!(log.bytes, log.messages.iter().map(|(message, _)| size(message)).sum::<usize>());
     }
 
     #[test]

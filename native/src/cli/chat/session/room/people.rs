@@ -86,11 +86,15 @@ impl Room {
         }
     }
 
+    /// Returns whether a message has a name that the user has or had on the channel.
+    pub(super) fn is_own(&self, message: &StoredMessage) -> bool {
+        message.username == self.options.user || self.naming.was(&message.username)
+    }
+
     /// Returns whether a message mentions the user. `is_new`: it was stored after the channel was joined.
     pub(super) fn mention(&self, message: &StoredMessage, is_new: bool) -> Mention {
         let user = &self.options.user;
-        let is_own = message.username == *user || self.naming.was(&message.username);
-        match !is_own && mentions(&message.message_content, user) {
+        match !self.is_own(message) && mentions(&message.message_content, user) {
             false => Mention::No,
             true if is_new => Mention::New,
             true => Mention::Earlier,

@@ -7,6 +7,9 @@ use chanwire_core::wire::{HistoryRange, Request, Response, StoredMessage};
 use super::{PAGE, PendingRequest, Phase, Room, count};
 use crate::cli::chat::session::{Mention, Output, Shown};
 
+/// Messages that are requested at once to read back.
+const OLDER: u16 = 100;
+
 /// The messages of a channel that is not shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli::chat::session) struct Unread {
@@ -85,6 +88,45 @@ impl Room {
         connection.ask(&mut self.outputs, PendingRequest::History, request);
     }
 
+    /// Returns the messages that were loaded last.
+    pub(in crate::cli::chat::session) fn loaded(&self) -> Vec<(StoredMessage, Mention)> {
+        self.log.last(usize::MAX).cloned().collect()
+    }
+
+    /// Requests messages before an id, to read back.
+    pub(in crate::cli::chat::session) fn older(&mut self, before: u64) {
+        let Phase::Live(connection, _) = &mut self.phase else {
+            return self.no_older(before, "there is no connection now".into());
+        };
+        let range = HistoryRange::Before(before);
+        let request = Request::History { channel_name: self.name.clone(), range, limit: OLDER };
+        connection.ask(&mut self.outputs, PendingRequest::Older(before), request);
+    }
+
+    pub(super) fn show_older(&mut self, before: u64, response: Response) {
+        match response {
+            Response::History { messages, .. } => {
+                let messages = self.with_mentions(messages);
+                self.log.push_older(&messages);
+                self.outputs.push_back(Output::Older { channel: self.name.clone(), before, messages: Ok(messages) });
+            }
+            Response::Error(error) => self.no_older(before, error.to_string()),
+            _ => {}
+        }
+    }
+
+    pub(super) fn no_older(&mut self, before: u64, reason: String) {
+        self.outputs.push_back(Output::Older { channel: self.name.clone(), before, messages: Err(reason) });
+    }
+
+    fn with_mentions(&self, messages: Vec<StoredMessage>) -> Vec<(StoredMessage, Mention)> {
+        let with_mention = |message: StoredMessage| {
+            let mention = self.mention(&message, false);
+            (message, mention)
+        };
+        messages.into_iter().map(with_mention).collect()
+    }
+
     pub(super) fn show_history(&mut self, response: Response) {
         let messages = match response {
             Response::History { messages, .. } => messages,
@@ -100,9 +142,10 @@ impl Room {
             return self.note("no older messages");
         };
         self.oldest = Some(oldest);
+        let messages = self.with_mentions(messages);
+        self.log.push_older(&messages);
         self.note(format!("{} from before:", count(messages.len(), "message")));
-        for message in messages {
-            let mention = self.mention(&message, false);
+        for (message, mention) in messages {
             self.outputs.push_back(Output::Show(Shown::Message(message, mention)));
         }
         self.note("that was before");
