@@ -11,6 +11,8 @@ pub(super) enum Question {
     Paste(RoomId),
     /// Whether to trust the server of a channel.
     Trust(RoomId),
+    /// Whether to delete the message of this id.
+    Delete(RoomId, u64),
 }
 
 impl Session {
@@ -42,6 +44,7 @@ impl Session {
         let answer = line.trim().to_ascii_lowercase();
         let answered = match self.asking {
             Some(Question::Paste(id)) => self.room(id).is_some_and(|room| room.answer_about_a_paste(&answer)),
+            Some(Question::Delete(id, message)) => self.answer_about_deletion(id, message, &answer),
             Some(Question::Trust(id)) => self.answer_about_trust(now, id, &answer),
             None => false,
         };
@@ -70,9 +73,49 @@ impl Session {
         true
     }
 
+    /// Asks whether to delete a message of the shown channel: of this number, or else the user's last one.
+    pub(super) fn delete(&mut self, now: Time, number: &str) {
+        const HINT: &str = "/delete takes the number of a message, which PageUp shows";
+        let is_asked = self.options.interactive;
+        let Some(room) = self.current_mut() else {
+            return self.trouble("on no channel; /join NAME goes to one");
+        };
+        let message = match number {
+            "" => room.last_own(),
+            _ => number.parse().ok().filter(|number| *number > 0),
+        };
+        let Some(message) = message else {
+            return self.trouble(if number.is_empty() {
+                format!("no message of yours was loaded; {HINT}")
+            } else {
+                HINT.into()
+            });
+        };
+        if !is_asked {
+            room.delete(message);
+            return self.collect(now);
+        }
+        let (id, question) = (room.id, format!("delete message {message}{}? y/n", room.excerpt(message)));
+        if self.asking.is_some() {
+            return self.trouble("nothing is deleted; answer the question before that");
+        }
+        self.asking = Some(Question::Delete(id, message));
+        self.outputs.push_back(Output::Show(Shown::Trouble(question)));
+        self.outputs.push_back(Output::Asking(true));
+    }
+
+    fn answer_about_deletion(&mut self, id: RoomId, message: u64, answer: &str) -> bool {
+        match (answer, self.room(id)) {
+            ("y" | "yes", Some(room)) => room.delete(message),
+            ("n" | "no", _) => {}
+            _ => return false,
+        }
+        true
+    }
+
     /// Closes the question about a channel that is left.
     pub(super) fn forget_question(&mut self, of: RoomId) {
-        if let Some(Question::Paste(id) | Question::Trust(id)) = self.asking
+        if let Some(Question::Paste(id) | Question::Trust(id) | Question::Delete(id, _)) = self.asking
             && id == of
         {
             self.stop_asking();

@@ -10,11 +10,11 @@ use super::{Link, MAX_LISTED, Output, Room, RoomId, Session, Shown};
 use crate::server_address::ServerAddress;
 
 /// The commands, each with its slash.
-pub(in crate::cli::chat) const COMMANDS: [&str; 10] =
-    ["/list", "/join", "/switch", "/leave", "/history", "/search", "/who", "/nick", "/help", "/quit"];
+pub(in crate::cli::chat) const COMMANDS: [&str; 11] =
+    ["/list", "/join", "/switch", "/leave", "/history", "/search", "/delete", "/who", "/nick", "/help", "/quit"];
 
 /// The text of `/help`.
-const HELP: [&str; 17] = [
+const HELP: [&str; 18] = [
     "TEXT           send TEXT; Alt-Enter begins a new line of it",
     "/list          list the channels",
     "/join NAME     join another channel, too, and go there",
@@ -22,6 +22,7 @@ const HELP: [&str; 17] = [
     "/leave [NAME]  leave this channel, or another one of yours",
     "/history [N]   show N older messages (default 20)",
     "/search [TEXT] read the messages with TEXT, of those that were loaded; n and N go to others",
+    "/delete [ID]   delete the message ID, which PageUp shows, or your last one, after a question",
     "/who           show who is on this channel",
     "/nick NAME     take another name, if you are signed in to no account",
     "/help          show this help",
@@ -56,6 +57,7 @@ impl Session {
             ("leave", named) => self.leave(now, named),
             ("history", number) => self.in_room(now, |room| room.history(number)),
             ("search", text) => self.search(text),
+            ("delete", number) => self.delete(now, number),
             ("who", "") => self.in_room(now, Room::who),
             ("nick", name) => self.rename(now, name),
             ("help", "") => HELP.into_iter().for_each(|line| self.note(line)),

@@ -1,5 +1,6 @@
 //! One channel of a chat, with its connection, its unsettled messages and the messages that were loaded.
 
+mod deleting;
 mod joining;
 mod log;
 mod naming;
@@ -144,6 +145,7 @@ pub(super) enum PendingRequest {
     History,
     /// HISTORY before an id, to read back.
     Older(u64),
+    Delete(u64),
     Who,
 }
 
@@ -275,6 +277,7 @@ impl Room {
                 }
                 Some(PendingRequest::History) => self.show_history(response),
                 Some(PendingRequest::Older(before)) => self.show_older(before, response),
+                Some(PendingRequest::Delete(id)) => self.deleted(id, response),
                 Some(PendingRequest::Who) => self.show_who(response),
                 None => {}
             },
@@ -305,8 +308,12 @@ impl Room {
             }
             Phase::Live(connection, reading) if connection.link == link => {
                 for request in &connection.pending {
-                    if let PendingRequest::Older(before) = request {
-                        self.no_older(*before, lost.reason.clone());
+                    match request {
+                        PendingRequest::Older(before) => self.no_older(*before, lost.reason.clone()),
+                        PendingRequest::Delete(id) => {
+                            self.trouble(format!("whether message {id} is deleted is not known: no answer came"));
+                        }
+                        _ => {}
                     }
                 }
                 if now.since(reading.since) >= HELD {

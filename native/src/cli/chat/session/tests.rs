@@ -1,6 +1,7 @@
 //! A chat against a server that is played by the test.
 
 mod channels;
+mod deleting;
 mod naming;
 mod reading_back;
 

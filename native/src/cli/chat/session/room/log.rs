@@ -58,6 +58,11 @@ impl Log {
         *self = Self::default();
     }
 
+    /// Returns the messages, the newest first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &StoredMessage> {
+        self.messages.iter().rev().map(|(message, _)| message)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.messages.len()
     }
