@@ -1,8 +1,10 @@
 //! Rights: who may read, write and host which channels.
 //!
 //! [`Rights`] has the accounts, without their secrets, and the rules of the configuration. One pure function,
-//! [`may`](Rights::may), is asked by every command, push and list.
+//! [`may`](Rights::may), is asked by every command, push and list; another, [`Standing::may`], says what the roles and
+//! settings of a channel allow.
 
+mod moderation;
 mod pattern;
 
 use alloc::{
@@ -11,6 +13,7 @@ use alloc::{
 };
 use core::{fmt, str::FromStr};
 
+pub use moderation::{ChannelAction, Standing};
 pub use pattern::{NotAPattern, Pattern};
 
 use crate::wire::{AccountName, ChannelName, NotAName, Username};

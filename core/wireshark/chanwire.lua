@@ -50,7 +50,8 @@ local SYN, SYN_ACK = 1, 2
 -- Whether a payload follows.
 local COMMANDS = {
   LIST = false, HOST = true, MESSAGE = true, UNHOST = true, JOIN = true, LEAVE = true, HISTORY = true,
-  HELLO = true, AUTH = true, WHO = true, CHANNELS = true, DELETE = true, CONNECTIONS = true, DISCONNECT = true,
+  HELLO = true, AUTH = true, WHO = true, CHANNELS = true, DELETE = true, ROLE = true, SETTINGS = true,
+  CONNECTIONS = true, DISCONNECT = true,
 }
 local STATUSES = { OK = true, REQUEST_ERROR = true, SERVER_ERROR = true }
 -- What a server sends that answers nothing.

@@ -11,7 +11,7 @@ use chanwire_core::{
     endpoint::{Listing, Misuse, ServerCommand, ServerEvent, Traffic},
     hub::{Act, ActKind, ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Peer},
     rights::Rights,
-    wire::Address,
+    wire::{Address, ChannelSettings, Role},
 };
 use chanwire_inspect::visible;
 use tokio::sync::{mpsc, oneshot};
@@ -207,6 +207,24 @@ fn log(Act { connection: ConnectionId(id), peer, account, channel_name, kind }: 
         // A field named `message` would be the event's text.
         ActKind::Deleted { id: message_id } => {
             tracing::info!(event = "moderated", act = "delete", id, %peer, account, %channel, message_id, "message deleted");
+        }
+        ActKind::RoleSet { subject, role } => {
+            let until = role.and_then(|given| given.until).map(|until| until.to_string());
+            let role = role.map_or(Role::NONE, |given| given.role.as_str());
+            tracing::info!(event = "moderated", act = "role", id, %peer, account, %channel, %subject, role, until, "role set");
+        }
+        ActKind::SettingsChanged(ChannelSettings { members_only, slow_mode }) => {
+            tracing::info!(
+                event = "moderated",
+                act = "settings",
+                id,
+                %peer,
+                account,
+                %channel,
+                members_only,
+                slow_mode,
+                "settings changed"
+            );
         }
     }
 }

@@ -72,7 +72,7 @@ pub use chanwire_core::wire::{
 use listenfd::ListenFd;
 
 pub use self::{
-    client::{Client, Error, ErrorKind, SignInError, Subscription, SubscriptionEvent, Who},
+    client::{Client, Error, ErrorKind, Moderation, SignInError, Subscription, SubscriptionEvent, Who},
     clock::Clock,
     embedded::{HostedChannel, Server, ServerConfig, ServerError},
     server_address::{NotAServer, ServerAddress},

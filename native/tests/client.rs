@@ -303,7 +303,7 @@ async fn a_server_says_what_it_can_do_and_an_older_one_that_it_does_not_know() {
     let (server, client) = start(&directory, anywhere()).await;
     let hello = client.hello().await.unwrap();
     assert_eq!((hello.protocol, hello.encrypted, hello.max_payload), (1, false, 65_536));
-    assert_eq!(hello.features, ["client_message_id", "presence", "channels"]);
+    assert_eq!(hello.features, ["client_message_id", "presence", "channels", "moderation"]);
     assert_eq!((hello.units_per_second, hello.retry_window), (None, Some(3600)));
     client.close().await;
     server.stop().await.unwrap();

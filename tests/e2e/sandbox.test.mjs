@@ -85,7 +85,7 @@ test("every error of the protocol is one click away", async () => {
   const names = await group.locator("b").allInnerTexts();
   await tab.page.keyboard.press("Escape");
   const errors = names.slice(names.indexOf("Malformed command"));
-  assert.equal(errors.length, 28);
+  assert.equal(errors.length, 29);
   for (const error of errors) {
     await tab.page.getByRole("button", { name: "Clear" }).click();
     await tab.shows(0);

@@ -90,6 +90,6 @@ pub fn responses() -> [(&'static [u8], Command, Response); 6] {
 #[must_use]
 pub fn hello(max_payload: usize) -> Hello {
     let mut hello = Hello::new(max_payload as u64);
-    hello.features = [Hello::PRESENCE, Hello::CHANNELS].map(String::from).into();
+    hello.features = [Hello::PRESENCE, Hello::CHANNELS, Hello::MODERATION].map(String::from).into();
     hello
 }

@@ -4,9 +4,9 @@
 use std::{env, fmt::Debug, num::NonZero, str::FromStr};
 
 use chanwire_core::wire::{
-    AccountName, Address, Channel, ChannelActivity, ClientMessageId, ConnectionRow, Credentials, ErrorResponse, Hello,
-    HistoryRange, Host, JoinFrom, ListedChannel, Message, NotAName, Request, Response, Secret, StoredMessage,
-    Timestamp, User,
+    AccountName, Address, Channel, ChannelActivity, ChannelSettings, ClientMessageId, ConnectionRow, Credentials,
+    ErrorResponse, Hello, HistoryRange, Host, JoinFrom, ListedChannel, ListedRole, Message, NotAName, Request,
+    Response, Role, RoleTarget, Secret, StoredMessage, Timestamp, User, canonical,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 
@@ -145,10 +145,51 @@ pub fn request() -> impl Strategy<Value = Request> {
         1 => (id_or_zero(), limit, proptest::option::of(text(1..64)))
             .prop_map(|(after, limit, contains)| Request::Channels { after, limit, contains }),
         1 => (name(), id()).prop_map(|(channel_name, id)| Request::Delete { channel_name, id }),
+        2 => moderating_request(),
         1 => (id_or_zero(), connections_limit).prop_map(|(after, limit)| Request::Connections { after, limit }),
         1 => id_or_zero().prop_map(|connection| Request::Disconnect { connection }),
     ]
     .boxed()
+}
+
+/// Generates a ROLE or a SETTINGS.
+fn moderating_request() -> impl Strategy<Value = Request> {
+    let seconds = proptest::option::of(prop_oneof![Just(1), Just(31_536_000), 1..=31_536_000_u32]);
+    let slow_mode = proptest::option::of(prop_oneof![Just(0), Just(3600), 0..=3600_u16]);
+    prop_oneof![
+        (name(), role_target(), proptest::option::of(role()), seconds)
+            .prop_map(|(channel_name, target, role, seconds)| Request::Role { channel_name, target, role, seconds }),
+        (name(), proptest::option::of(any::<bool>()), slow_mode).prop_map(|(channel_name, members_only, slow_mode)| {
+            Request::Settings { channel_name, members_only, slow_mode }
+        }),
+    ]
+    .boxed()
+}
+
+/// Generates a role.
+pub fn role() -> impl Strategy<Value = Role> {
+    select(&Role::ALL[..])
+}
+
+/// Generates one to whom a role is given.
+fn role_target() -> impl Strategy<Value = RoleTarget> {
+    prop_oneof![
+        account_name().prop_map(RoleTarget::Account),
+        any::<std::net::IpAddr>().prop_map(|ip| RoleTarget::Address(canonical(ip))),
+        id().prop_map(RoleTarget::SenderOf),
+    ]
+}
+
+/// Generates the settings of a channel.
+pub fn settings() -> impl Strategy<Value = ChannelSettings> {
+    (any::<bool>(), 0..=3600_u16).prop_map(|(members_only, slow_mode)| ChannelSettings { members_only, slow_mode })
+}
+
+/// Generates a role as SETTINGS lists it.
+fn listed_role() -> impl Strategy<Value = ListedRole> {
+    (role_target(), role(), proptest::option::of(timestamp()))
+        .prop_map(|(target, role, until)| ListedRole { target, role, until })
+        .boxed()
 }
 
 /// Generates credentials of either form.
@@ -189,6 +230,13 @@ pub fn response() -> impl Strategy<Value = Response> {
         (vec(listed_channel(), 0..4), proptest::option::of(id()))
             .prop_map(|(channels, next)| Response::ChannelPage { channels, next }),
         (name(), id()).prop_map(|(channel_name, id)| Response::Deleted { channel_name, id }),
+        (name(), proptest::option::of(role()))
+            .prop_map(|(channel_name, role)| Response::RoleSet { channel_name, role }),
+        (name(), settings(), vec(listed_role(), 0..4)).prop_map(|(channel_name, settings, roles)| Response::Settings {
+            channel_name,
+            settings,
+            roles
+        }),
         (vec(connection_row(), 0..4), proptest::option::of(id_or_zero()))
             .prop_map(|(connections, next)| Response::Connections { connections, next }),
         id_or_zero().prop_map(|connection| Response::Disconnected { connection }),

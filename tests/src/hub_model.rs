@@ -1,14 +1,16 @@
 //! A model of the protocol's rules for channels, as plain as the page that states them: nothing is indexed, cached or
 //! remembered, every question is answered from the whole list.
 
+mod moderation;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
     Time,
-    hub::{ChannelLog, ChannelRecord, HubLimits, Peer, SendRecord, Snapshot, Write},
+    hub::{ChannelLog, ChannelRecord, HubLimits, ModerationRecord, Peer, SendRecord, Snapshot, Write},
     wire::{
-        AccountName, Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Message, Request, Response,
-        Timestamp,
+        AccountName, Address, Channel, ChannelName, ChannelSettings, ErrorResponse, Host, JoinFrom, Message, Request,
+        Response, Timestamp,
     },
 };
 
@@ -35,6 +37,8 @@ pub struct Model {
     since: BTreeMap<ChannelName, Time>,
     /// The keys of all messages that are known to be stored, in their order.
     sends: Vec<SendRecord>,
+    /// The roles and settings that are known to be stored.
+    moderation: BTreeMap<ChannelName, ModerationRecord>,
 }
 
 /// The correct outcome of a request.
@@ -54,6 +58,8 @@ pub enum Decision {
     Page,
     /// The channel keeps the message: delete it, then answer, unless it is deleted already or a record.
     Delete,
+    /// Store this, then answer.
+    Moderate(Write),
     /// It is the operator's and about connections, which this model does not have.
     Operator,
     /// The channel lives here: what follows is between the connection and it.
@@ -116,6 +122,7 @@ impl Model {
             logs: BTreeMap::new(),
             since: BTreeMap::new(),
             sends: Vec::new(),
+            moderation: BTreeMap::new(),
         }
     }
 
@@ -158,6 +165,10 @@ impl Model {
                 self.since.insert(name.clone(), now);
             }
         }
+        self.moderation.retain(|name, _| !names.contains(name));
+        for record in stored.moderation {
+            self.moderation.insert(record.channel_name.clone(), record);
+        }
         for send in stored.sends {
             let is_it = |known: &&mut SendRecord| (&known.channel_name, known.id) == (&send.channel_name, send.id);
             match self.sends.iter_mut().find(is_it) {
@@ -193,6 +204,12 @@ impl Model {
             match write {
                 Write::PutChannel(record) => {
                     let name = &record.channel.channel_name;
+                    // What another had stored of its channel under this name is not of this one.
+                    let kept = self.released.iter().find(|(other, _)| other.channel.channel_name == *name);
+                    let is_its = |ip| kept.is_some_and(|(other, _)| hosts(ip, other));
+                    if self.find(name).is_none() && record.registered_from.is_some_and(|ip| !is_its(ip)) {
+                        self.moderation.remove(name);
+                    }
                     self.stored.retain(|other| other.channel.channel_name != *name);
                     self.released.retain(|(other, _)| other.channel.channel_name != *name);
                     self.stored.push(record.clone());
@@ -201,6 +218,7 @@ impl Model {
                     }
                 }
                 Write::RemoveChannel(name) => {
+                    self.moderation.remove(name);
                     self.since.remove(name);
                     self.idle_since.insert(name.clone(), self.now);
                     self.stored.retain(|other| other.channel.channel_name != *name);
@@ -216,7 +234,16 @@ impl Model {
                     self.stored.retain(|record| !is_it(record));
                     self.released.extend(record.map(|record| (record, until)));
                 }
+                Write::SetRole { channel_name, subject, role } => {
+                    self.moderation_of(channel_name).set_role(subject, *role);
+                }
+                Write::SetSettings { channel_name, settings } => {
+                    self.moderation_of(channel_name).settings = *settings;
+                }
+                // It follows from the other writes.
+                Write::DropModeration(_) => {}
                 Write::DropName(name) => {
+                    self.moderation.remove(name);
                     self.logs.remove(name);
                     self.idle_since.remove(name);
                 }
@@ -233,6 +260,16 @@ impl Model {
                 }
             }
         }
+    }
+
+    fn moderation_of(&mut self, name: &ChannelName) -> &mut ModerationRecord {
+        let new = || ModerationRecord::new(name.clone(), ChannelSettings::default());
+        self.moderation.entry(name.clone()).or_insert_with(new)
+    }
+
+    /// Returns whether the operator fixed the channel of this name.
+    fn is_fixed(&self, name: &str) -> bool {
+        self.fixed.iter().any(|channel| channel.channel_name == name)
     }
 
     /// Returns the keys that are kept: at most so many, and none after a message of the same channel that is younger by
@@ -405,17 +442,26 @@ impl Model {
                     error("Not the channel's host", format!("Only its host may remove the channel '{channel_name}'"))
                 }
             },
-            Request::Join { channel_name, .. }
-            | Request::Leave { channel_name }
-            | Request::Who { channel_name }
-            | Request::History { channel_name, .. } => {
+            Request::Join { channel_name, .. } | Request::History { channel_name, .. } => {
+                let refused = || self.refuse_to_read(peer, channel_name).map(Decision::Answer);
+                let refused = self.refuse_elsewhere(channel_name).or_else(refused);
+                refused.unwrap_or_else(|| Decision::Here(channel_name.clone()))
+            }
+            Request::Leave { channel_name } | Request::Who { channel_name } => {
                 self.refuse_elsewhere(channel_name).unwrap_or_else(|| Decision::Here(channel_name.clone()))
+            }
+            Request::Role { channel_name, target, role, seconds } => {
+                self.decide_role(peer, channel_name, target, *role, *seconds)
+            }
+            Request::Settings { channel_name, members_only, slow_mode } => {
+                self.decide_settings(peer, channel_name, *members_only, *slow_mode)
             }
             Request::Channels { .. } => Decision::Page,
             Request::Delete { channel_name, id } => self.refuse_elsewhere(channel_name).unwrap_or_else(|| {
                 let (first_id, last_id) = self.log(channel_name);
-                if !self.is_host(peer, channel_name) {
-                    let details = format!("Only the host of '{channel_name}' may delete its messages");
+                if !self.moderates(peer, channel_name) {
+                    let details =
+                        format!("Only the host and the moderators of '{channel_name}' may delete its messages");
                     return error("Not allowed", details);
                 }
                 if !(first_id..=last_id).contains(id) {
@@ -456,7 +502,8 @@ impl Model {
     }
 
     /// Returns whether this peer has the rights of the channel's host.
-    fn is_host(&self, peer: Peer, name: &str) -> bool {
+    #[must_use]
+    pub fn is_host(&self, peer: Peer, name: &str) -> bool {
         let ip = match peer {
             Peer::Address(ip) => ip,
             Peer::NoAddressRights => return false,
@@ -470,6 +517,9 @@ impl Model {
     fn decide_host(&self, peer: Peer, Host { channel, lease }: &Host) -> Decision {
         let name = &channel.channel_name;
         let Some((listed, record)) = self.find(name) else {
+            if self.moderated(name).0.members_only && peer != Peer::Operator {
+                return Decision::Refuse("Not allowed");
+            }
             if self.is_kept_from(peer, name) {
                 return Decision::Refuse("Channel already exists");
             }

@@ -22,7 +22,7 @@ use chanwire_core::{
     },
     wire::{
         AccountName, Address, Channel, ChannelName, Command, Credentials, Decoder, ErrorResponse, Item, Request,
-        Response, Status, Timestamp,
+        Response, Status, Timestamp, Username,
     },
 };
 
@@ -55,6 +55,8 @@ const MAX_TIMEOUTS: usize = 100;
 /// - a subscriber is pushed every message from the first promised id on, once, in order, as it is stored, and other
 ///   connections are pushed nothing; a connection is closed for a channel only when that was removed and all of it was
 ///   pushed;
+/// - a role or setting is stored for those who may set it, and logged; whoever it keeps out reads and writes nothing from
+///   then on, its joins end, and the others in slow mode wait between messages;
 /// - credentials are verified only as often as the limits of attempts allow, and of each
 ///   connection one at a time; the answers to all that are wrong are the same;
 /// - the counters agree with what connections are sent;
@@ -95,6 +97,8 @@ pub struct Trial {
     /// The contents of the store command without an outcome.
     carried: Carried,
     finished: Option<Finished>,
+    /// When the last message of each sender in each channel with slow mode was received; `None` if that is not known.
+    sent: BTreeMap<(ChannelName, Username), Option<Time>>,
     /// The page that was just delivered.
     delivered_page: Option<DeliveredPage>,
     /// Connections that the hub closed and does not yet know as disconnected.
@@ -260,6 +264,7 @@ impl Trial {
             trusted: true,
             carried: Carried::default(),
             finished: None,
+            sent: BTreeMap::new(),
             delivered_page: None,
             closed: BTreeSet::new(),
             published: None,
@@ -637,7 +642,7 @@ impl Trial {
                 let client = self.clients.get_mut(&id).expect("a page for a connection");
                 assert!(!mem::replace(&mut client.subscriptions.has_page, true), "a page before the last one was read");
             }
-            ServerCommand::Revoke(error) => panic!("connection {id} loses rights that nobody took: {error:?}"),
+            ServerCommand::Revoke(error) => self.revoked(id, error),
             ServerCommand::Notify(notice) => panic!("connection {id} is notified: {notice:?}"),
             ServerCommand::Close(error) => self.removed(id, error),
             ServerCommand::CloseSlow(error) => self.slow(id, error),
@@ -742,6 +747,7 @@ impl Trial {
             (StoreCommand::Commit(writes), StoreOutcome::Committed) => {
                 self.model.commit(writes);
                 self.count_leases(&carried);
+                self.sent.extend(carried.sent.clone());
             }
             (StoreCommand::Load(names), StoreOutcome::Loaded(stored)) => {
                 self.model.restore(names, stored.clone(), self.now);

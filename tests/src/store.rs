@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     hub::{
-        ChannelLog, ChannelRecord, MAX_COMMIT, Query, ReleasedChannel, SendRecord, Snapshot, StoreCommand,
-        StoreOutcome, Write,
+        ChannelLog, ChannelRecord, MAX_COMMIT, ModerationRecord, Query, ReleasedChannel, SendRecord, Snapshot,
+        StoreCommand, StoreOutcome, Write,
     },
-    wire::{AccountName, ChannelName, HistoryRange, StoredMessage, Timestamp},
+    wire::{AccountName, ChannelName, ChannelSettings, HistoryRange, StoredMessage, Timestamp},
 };
 
 /// The content of a store.
@@ -22,6 +22,8 @@ pub struct Disk {
     owners: BTreeMap<ChannelName, AccountName>,
     /// The keys of all messages whose names are not dropped, in the order of the commits.
     sends: Vec<SendRecord>,
+    /// The roles and settings of names.
+    moderation: BTreeMap<ChannelName, ModerationRecord>,
     /// The channels that are kept for their hosts.
     released: BTreeMap<ChannelName, ReleasedChannel>,
     /// The messages of dropped names, for the tests alone.
@@ -63,13 +65,14 @@ impl Disk {
             (StoreCommand::Commit(_), Fate::Refused) => StoreOutcome::Refused,
             (_, Fate::Lost) | (StoreCommand::Load(_), Fate::Denied | Fate::Refused) => StoreOutcome::Failed,
             (StoreCommand::Load(names), Fate::Done) => {
-                let Snapshot { mut channels, mut released, mut logs, sends, damaged } = self.snapshot();
+                let Snapshot { mut channels, mut released, mut logs, mut moderation, sends, damaged } = self.snapshot();
+                moderation.retain(|record| names.contains(&record.channel_name));
                 released.retain(|released| names.contains(&released.record.channel.channel_name));
                 channels.retain(|record| names.contains(&record.channel.channel_name));
                 logs.retain(|log| names.contains(&log.channel_name));
                 let sends = sends.iter().skip(sends.len().saturating_sub(MAX_COMMIT));
                 let sends = sends.filter(|send| names.contains(&send.channel_name)).cloned().collect();
-                StoreOutcome::Loaded(Snapshot { channels, released, logs, sends, damaged })
+                StoreOutcome::Loaded(Snapshot { channels, released, logs, moderation, sends, damaged })
             }
             (StoreCommand::Commit(writes), _) => {
                 writes.iter().for_each(|write| self.keep(write));
@@ -111,7 +114,14 @@ impl Disk {
                 self.released.insert(channel_name.clone(), ReleasedChannel { record, until: *until });
                 self.since.insert(channel_name.clone(), self.wall);
             }
+            Write::SetRole { channel_name, subject, role } => self.moderated(channel_name).set_role(subject, *role),
+            Write::SetSettings { channel_name, settings } => self.moderated(channel_name).settings = *settings,
+            Write::DropModeration(name) => {
+                assert!(!self.owners.contains_key(name), "'{name}' loses its roles, and is an account's");
+                self.moderation.remove(name);
+            }
             Write::DropName(name) => {
+                self.moderation.remove(name);
                 let listed = self.channels.contains_key(name) || self.released.contains_key(name);
                 assert!(!listed, "'{name}' is forgotten, and listed or kept for its host");
                 assert!(!self.owners.contains_key(name), "'{name}' is forgotten, and an account's");
@@ -147,6 +157,23 @@ impl Disk {
         }
     }
 
+    fn moderated(&mut self, name: &ChannelName) -> &mut ModerationRecord {
+        self.messages.entry(name.clone()).or_default();
+        let new = || ModerationRecord::new(name.clone(), ChannelSettings::default());
+        self.moderation.entry(name.clone()).or_insert_with(new)
+    }
+
+    /// Returns the roles and settings of this name.
+    #[must_use]
+    pub fn moderation(&self, name: &str) -> Option<&ModerationRecord> {
+        self.moderation.get(name)
+    }
+
+    /// Returns the names that have roles or settings.
+    pub fn moderated_names(&self) -> impl Iterator<Item = &str> {
+        self.moderation.keys().map(ChannelName::as_str)
+    }
+
     /// Returns the keys of the messages whose names are not dropped.
     #[must_use]
     pub fn sends(&self) -> &[SendRecord] {
@@ -164,7 +191,8 @@ impl Disk {
     pub fn snapshot(&self) -> Snapshot {
         let log = |(name, messages): (&ChannelName, &Vec<StoredMessage>)| {
             let (last, account) = (messages.last(), self.owners.get(name).cloned());
-            (last.is_some() || account.is_some()).then(|| ChannelLog {
+            let is_moderated = self.moderation.contains_key(name);
+            (last.is_some() || account.is_some() || is_moderated).then(|| ChannelLog {
                 channel_name: name.clone(),
                 last_id: last.map_or(0, |last| last.id),
                 first_id: self.first_id(name),
@@ -177,6 +205,7 @@ impl Disk {
             channels: self.channels.values().cloned().collect(),
             released: self.released.values().cloned().collect(),
             logs: self.messages.iter().filter_map(log).collect(),
+            moderation: self.moderation.values().cloned().collect(),
             sends: self.sends.clone(),
             damaged: Vec::new(),
         }

@@ -16,7 +16,7 @@ use std::{collections::VecDeque, time::Duration};
 use chanwire_core::{
     Limits, Time,
     endpoint::{Client, ConnectionAction, Endpoint as _, Misuse},
-    wire::{ErrorResponse, Request, Response, Timestamp},
+    wire::{ChannelSettings, ErrorResponse, Request, Response, Timestamp},
 };
 use chanwire_tests::{
     examples,

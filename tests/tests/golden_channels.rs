@@ -5,9 +5,10 @@
 use chanwire_core::{
     endpoint::Pushes,
     wire::{
-        Address, CHANNELS_LIMIT, CONNECTIONS_LIMIT, Channel, ChannelActivity, ChannelName, ClientMessageId, Command,
-        ConnectionRow, Decoder, ErrorResponse, HISTORY_LIMIT, Hello, HistoryRange, Host, Item, JoinFrom, ListedChannel,
-        Message, Notice, Presence, Request, Response, StartLine, Status, StoredMessage, Timestamp, User,
+        Address, CHANNELS_LIMIT, CONNECTIONS_LIMIT, Channel, ChannelActivity, ChannelName, ChannelSettings,
+        ClientMessageId, Command, ConnectionRow, Decoder, ErrorResponse, HISTORY_LIMIT, Hello, HistoryRange, Host,
+        Item, JoinFrom, ListedChannel, ListedRole, Message, Notice, Presence, Request, Response, Role, RoleTarget,
+        StartLine, Status, StoredMessage, Timestamp, User,
     },
 };
 use chanwire_tests::{accounts, name::named, show, stream::check_every_cut};
@@ -30,6 +31,8 @@ fn requests() -> Vec<(&'static str, Request)> {
     };
     let join = |from| Request::Join { channel_name: name(), from, username: None };
     let history = |range, limit| Request::History { channel_name: name(), range, limit };
+    let role = |target, role, seconds| Request::Role { channel_name: name(), target, role, seconds };
+    let settings = |members_only, slow_mode| Request::Settings { channel_name: name(), members_only, slow_mode };
     vec![
         (
             "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240, \"lease\": 10}",
@@ -83,6 +86,28 @@ fn requests() -> Vec<(&'static str, Request)> {
             Request::Channels { after: 12, limit: 1000, contains: Some("gen\"".into()) },
         ),
         ("DELETE\r\n{\"channel_name\": \"general\", \"id\": 7}", Request::Delete { channel_name: name(), id: 7 }),
+        (
+            "ROLE\r\n{\"channel_name\": \"general\", \"account\": \"ann\", \"role\": \"moderator\"}",
+            role(RoleTarget::Account(named("ann")), Some(Role::Moderator), None),
+        ),
+        (
+            "ROLE\r\n{\"channel_name\": \"general\", \"address\": \"2001:db8::7\", \"role\": \"banned\", \"seconds\": 31536000}",
+            role(RoleTarget::Address([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7].into()), Some(Role::Banned), Some(31_536_000)),
+        ),
+        (
+            "ROLE\r\n{\"channel_name\": \"general\", \"sender_of\": 41, \"role\": \"muted\", \"seconds\": 1}",
+            role(RoleTarget::SenderOf(41), Some(Role::Muted), Some(1)),
+        ),
+        (
+            "ROLE\r\n{\"channel_name\": \"general\", \"address\": \"192.0.2.7\", \"role\": \"none\"}",
+            role(RoleTarget::Address([192, 0, 2, 7].into()), None, None),
+        ),
+        ("SETTINGS\r\n{\"channel_name\": \"general\"}", settings(None, None)),
+        (
+            "SETTINGS\r\n{\"channel_name\": \"general\", \"members_only\": false, \"slow_mode\": 3600}",
+            settings(Some(false), Some(3600)),
+        ),
+        ("SETTINGS\r\n{\"channel_name\": \"general\", \"slow_mode\": 0}", settings(None, Some(0))),
         ("CONNECTIONS\r\n{}", Request::Connections { after: 0, limit: CONNECTIONS_LIMIT }),
         ("CONNECTIONS\r\n{\"after\": 17, \"limit\": 1000}", Request::Connections { after: 17, limit: 1000 }),
         ("DISCONNECT\r\n{\"connection\": 17}", Request::Disconnect { connection: 17 }),
@@ -130,6 +155,26 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
             "OK\r\n{\"status\": \"deleted\", \"channel_name\": \"general\", \"id\": 7}",
             Command::Delete,
             Response::Deleted { channel_name: name(), id: 7 },
+        ),
+        (
+            "OK\r\n{\"status\": \"set\", \"channel_name\": \"general\", \"role\": \"muted\"}",
+            Command::Role,
+            Response::RoleSet { channel_name: name(), role: Some(Role::Muted) },
+        ),
+        (
+            "OK\r\n{\"status\": \"set\", \"channel_name\": \"general\", \"role\": \"none\"}",
+            Command::Role,
+            Response::RoleSet { channel_name: name(), role: None },
+        ),
+        (
+            "OK\r\n{\"channel_name\": \"general\", \"members_only\": false, \"slow_mode\": 0}",
+            Command::Settings,
+            Response::Settings { channel_name: name(), settings: ChannelSettings::default(), roles: Vec::new() },
+        ),
+        (
+            "OK\r\n{\"channel_name\": \"general\", \"members_only\": true, \"slow_mode\": 3600, \"roles\": [{\"account\": \"ann\", \"role\": \"member\"}, {\"address\": \"192.0.2.7\", \"role\": \"banned\", \"until\": \"2023-11-02T15:04:32Z\"}, {\"sender_of\": 41, \"role\": \"muted\"}]}",
+            Command::Settings,
+            full_settings(),
         ),
         (
             "OK\r\n{\"protocol\": 1, \"features\": [], \"encrypted\": false, \"max_payload\": 65536}",
@@ -318,6 +363,20 @@ fn pushes_read_and_write_back_byte_for_byte() {
     assert_eq!((none.len(), none.is_empty(), none.bytes()), (0, true, &b""[..]));
 }
 
+fn full_settings() -> Response {
+    let role = |target, role, until| ListedRole { target, role, until };
+    let until = Some(Timestamp::from_unix(1_698_937_472));
+    Response::Settings {
+        channel_name: name(),
+        settings: ChannelSettings { members_only: true, slow_mode: 3600 },
+        roles: vec![
+            role(RoleTarget::Account(named("ann")), Role::Member, None),
+            role(RoleTarget::Address([192, 0, 2, 7].into()), Role::Banned, until),
+            role(RoleTarget::SenderOf(41), Role::Muted, None),
+        ],
+    }
+}
+
 #[test]
 fn notices_read_and_write_back_byte_for_byte() {
     let user = |username: &str| User { username: named(username), account: None };
@@ -332,6 +391,22 @@ fn notices_read_and_write_back_byte_for_byte() {
         (
             "NOTICE\r\n{\"notice\": \"presence\", \"channel_name\": \"general\", \"count\": 3, \"joined\": [{\"username\": \"ann\", \"account\": \"ann\"}, {\"username\": \"bob\"}], \"left\": [{\"username\": \"\\\"\"}]}",
             presence(3, &[ann, user("bob")], &[user("\"")]),
+        ),
+        (
+            "NOTICE\r\n{\"notice\": \"settings\", \"channel_name\": \"general\", \"members_only\": true, \"slow_mode\": 5}",
+            Notice::Settings { channel_name: name(), settings: ChannelSettings { members_only: true, slow_mode: 5 } },
+        ),
+        (
+            "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\", \"role\": \"muted\", \"until\": \"2023-11-02T15:04:32Z\"}",
+            Notice::Role {
+                channel_name: name(),
+                role: Some(Role::Muted),
+                until: Some(Timestamp::from_unix(1_698_937_472)),
+            },
+        ),
+        (
+            "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\", \"role\": \"none\"}",
+            Notice::Role { channel_name: name(), role: None, until: None },
         ),
         ("NOTICE\r\n{\"notice\": \"weather\", \"channel_name\": \"general\"}", unknown.clone()),
     ] {
@@ -410,6 +485,8 @@ fn every_command_and_status_has_its_word_and_no_other() {
         "WHO",
         "CHANNELS",
         "DELETE",
+        "ROLE",
+        "SETTINGS",
         "CONNECTIONS",
         "DISCONNECT",
     ];

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use chanwire_core::wire::{Address, Channel, HistoryRange, Host, JoinFrom, Message, Request};
+use chanwire_core::wire::{Address, Channel, HistoryRange, Host, JoinFrom, Message, Request, Role, RoleTarget};
 use chanwire_tests::{
     accounts,
     generate::times,
@@ -34,6 +34,8 @@ const PLACES: [(&str, u16); 13] = [
     ("peer.example", 2),
 ];
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "fixed"];
+const ROLES: [Option<Role>; 6] =
+    [None, Some(Role::Moderator), Some(Role::Member), Some(Role::Muted), Some(Role::Banned), Some(Role::Banned)];
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -79,6 +81,8 @@ enum Kind {
     History(&'static str, HistoryRange, u16),
     Channels(u64, u16, Option<&'static str>),
     Delete(&'static str, u64),
+    Role(&'static str, &'static str, Option<Role>, Option<u32>),
+    Settings(&'static str, Option<bool>, Option<u16>),
     Connections(u64, u16),
     Disconnect(u64),
     /// An account with a wrong password, or a wrong token. The model knows the hosts of channels by their addresses.
@@ -108,6 +112,10 @@ fn kind() -> impl Strategy<Value = Kind> {
         2 => (0..8_u64, 1..5_u16, select(vec![None, None, Some("A"), Some("f"), Some("x")]))
             .prop_map(|(after, limit, contains)| Kind::Channels(after, limit, contains)),
         3 => (select(&NAMES[..]), 1..6_u64).prop_map(|(name, id)| Kind::Delete(name, id)),
+        3 => (select(&NAMES[..]), select(&PEERS[..]), select(&ROLES[..]), select(vec![None, None, Some(1), Some(20)]))
+            .prop_map(|(name, peer, role, seconds)| Kind::Role(name, peer, role, seconds)),
+        2 => (select(&NAMES[..]), select(vec![None, None, Some(false), Some(true)]), select(vec![None, Some(0), Some(0), Some(15)]))
+            .prop_map(|(name, members_only, slow_mode)| Kind::Settings(name, members_only, slow_mode)),
         1 => (0..15_u64, 1..6_u16).prop_map(|(after, limit)| Kind::Connections(after, limit)),
         1 => (0..15_u64).prop_map(Kind::Disconnect),
         3 => select(&[Some("ann"), Some("bob"), Some("nobody"), None][..]).prop_map(Kind::Auth),
@@ -171,6 +179,13 @@ fn request(kind: &Kind, number: usize) -> Request {
             Request::Channels { after: *after, limit: *limit, contains: contains.map(Into::into) }
         }
         Kind::Delete(name, id) => Request::Delete { channel_name: named(name), id: *id },
+        Kind::Role(name, peer, role, seconds) => {
+            let target = RoleTarget::Address(ip(peer));
+            Request::Role { channel_name: named(name), target, role: *role, seconds: *seconds }
+        }
+        Kind::Settings(name, members_only, slow_mode) => {
+            Request::Settings { channel_name: named(name), members_only: *members_only, slow_mode: *slow_mode }
+        }
         Kind::Connections(after, limit) => Request::Connections { after: *after, limit: *limit },
         Kind::Disconnect(connection) => Request::Disconnect { connection: *connection },
         Kind::Auth(None) => Request::Auth(accounts::token("wrong")),
@@ -346,6 +361,8 @@ proptest! {
                 Kind::Who(_) => Kind::Who("a"),
                 Kind::Leave(_) => Kind::Leave("a"),
                 Kind::Delete(_, id) => Kind::Delete("a", id % 2 + 1),
+                Kind::Role(_, peer, role, seconds) => Kind::Role("a", peer, role, seconds),
+                Kind::Settings(_, members_only, slow_mode) => Kind::Settings("a", members_only, slow_mode),
                 other => other,
             };
             let mut ops = vec![Op::Ask(who, vec![(kind, at)])];

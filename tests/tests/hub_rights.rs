@@ -11,10 +11,14 @@ mod ownership;
 mod properties;
 #[path = "hub_rights/reload.rs"]
 mod reload;
+#[path = "hub_rights/roles.rs"]
+mod roles;
+#[path = "hub_rights/settings.rs"]
+mod settings;
 #[path = "hub_rights/writing.rs"]
 mod writing;
 
-use bench::{Bench, delete, hidden, host, host_at, message, named};
+use bench::{Bench, delete, hidden, host, host_at, message, named, role, settings};
 
 const NOT_FOUND: &str = "REQUEST_ERROR\r\n{\"error\": \"Channel not found\", \"details\": \"The requested channel 'staff-x' does not exist\"}";
 const MAY_NOT_HOST: &str = "REQUEST_ERROR\r\n{\"error\": \"Not allowed\", \"details\": \"This connection may not host or remove the channel 'staff-x'\"}";

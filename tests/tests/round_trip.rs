@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use chanwire_core::wire::{
-    Address, CHANNELS_LIMIT, CONNECTIONS_LIMIT, Channel, ChannelActivity, ChannelName, Command, ConnectionRow,
-    Credentials, Decoder, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, Item, JoinFrom, ListedChannel, Message,
-    Request, Response, StartLine as _, Status, StoredMessage, User, json::Reader,
+    Address, CHANNELS_LIMIT, CONNECTIONS_LIMIT, Channel, ChannelActivity, ChannelName, ChannelSettings, Command,
+    ConnectionRow, Credentials, Decoder, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, Item, JoinFrom,
+    ListedChannel, ListedRole, Message, Request, Response, Role, RoleTarget, StartLine as _, Status, StoredMessage,
+    User, json::Reader,
 };
 use chanwire_tests::{
     generate::{self, times},
@@ -116,6 +117,16 @@ fn request_text(request: &Request) -> String {
         Request::Delete { channel_name, id } => {
             format!("DELETE\r\n{{\"channel_name\": {}, \"id\": {id}}}", quoted(channel_name))
         }
+        Request::Role { channel_name, target, role, seconds } => {
+            let (name, target, role) = (quoted(channel_name), target_text(target), role.map_or("none", Role::as_str));
+            let seconds = seconds.map_or(String::new(), |seconds| format!(", \"seconds\": {seconds}"));
+            format!("ROLE\r\n{{\"channel_name\": {name}, {target}, \"role\": \"{role}\"{seconds}}}")
+        }
+        Request::Settings { channel_name, members_only, slow_mode } => {
+            let members_only = members_only.map_or(String::new(), |only| format!(", \"members_only\": {only}"));
+            let slow_mode = slow_mode.map_or(String::new(), |seconds| format!(", \"slow_mode\": {seconds}"));
+            format!("SETTINGS\r\n{{\"channel_name\": {}{members_only}{slow_mode}}}", quoted(channel_name))
+        }
         Request::Connections { after, limit } => {
             let after = (*after > 0).then(|| format!("\"after\": {after}"));
             let limit = (*limit != CONNECTIONS_LIMIT).then(|| format!("\"limit\": {limit}"));
@@ -192,6 +203,23 @@ fn response_text(response: &Response) -> String {
             let next = next.map_or(String::new(), |next| format!(", \"next\": {next}"));
             format!("OK\r\n{{\"channels\": [{}]{next}}}", channels.join(", "))
         }
+        Response::RoleSet { channel_name, role } => {
+            let (name, role) = (quoted(channel_name), role.map_or("none", Role::as_str));
+            format!("OK\r\n{{\"status\": \"set\", \"channel_name\": {name}, \"role\": \"{role}\"}}")
+        }
+        Response::Settings { channel_name, settings, roles } => {
+            let ChannelSettings { members_only, slow_mode } = settings;
+            let role = |ListedRole { target, role, until }: &ListedRole| {
+                let until = until.map_or(String::new(), |until| format!(", \"until\": \"{until}\""));
+                format!("{{{}, \"role\": \"{role}\"{until}}}", target_text(target))
+            };
+            let listed = roles.iter().map(role).collect::<Vec<_>>().join(", ");
+            let roles = if roles.is_empty() { String::new() } else { format!(", \"roles\": [{listed}]") };
+            let name = quoted(channel_name);
+            format!(
+                "OK\r\n{{\"channel_name\": {name}, \"members_only\": {members_only}, \"slow_mode\": {slow_mode}{roles}}}"
+            )
+        }
         Response::Connections { connections, next } => {
             let rows: Vec<_> = connections.iter().map(row_text).collect();
             let next = next.map_or(String::new(), |next| format!(", \"next\": {next}"));
@@ -210,6 +238,14 @@ fn response_text(response: &Response) -> String {
             )
         }
         other => panic!("{other:?} has no text here"),
+    }
+}
+
+fn target_text(target: &RoleTarget) -> String {
+    match target {
+        RoleTarget::Account(account) => format!("\"account\": \"{account}\""),
+        RoleTarget::Address(ip) => format!("\"address\": \"{ip}\""),
+        RoleTarget::SenderOf(id) => format!("\"sender_of\": {id}"),
     }
 }
 
@@ -254,6 +290,8 @@ fn answers(response: &Response) -> Command {
         Response::Who { .. } => Command::Who,
         Response::ChannelPage { .. } => Command::Channels,
         Response::Deleted { .. } => Command::Delete,
+        Response::RoleSet { .. } => Command::Role,
+        Response::Settings { .. } => Command::Settings,
         Response::Connections { .. } => Command::Connections,
         Response::Disconnected { .. } => Command::Disconnect,
         _ => Command::List,

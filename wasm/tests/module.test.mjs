@@ -165,7 +165,7 @@ test("each form's example is what its fields compose", () => {
   const forms = commands();
   assert.deepEqual(
     forms.map((form) => form.command),
-    ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY", "HELLO", "AUTH", "WHO", "CHANNELS", "DELETE", "CONNECTIONS", "DISCONNECT"],
+    ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY", "HELLO", "AUTH", "WHO", "CHANNELS", "DELETE", "ROLE", "SETTINGS", "CONNECTIONS", "DISCONNECT"],
   );
   for (const form of forms) {
     const [row] = check(bytes(form.example));

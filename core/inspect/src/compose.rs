@@ -201,6 +201,10 @@ const fn example(command: Command) -> &'static str {
         Command::Auth => "AUTH\r\n{\"account\": \"ann\", \"password\": \"correct horse battery staple\"}",
         Command::Who => "WHO\r\n{\"channel_name\": \"test_channel\"}",
         Command::Channels => "CHANNELS\r\n{\"limit\": 10, \"contains\": \"test\"}",
+        Command::Role => {
+            "ROLE\r\n{\"channel_name\": \"test_channel\", \"account\": \"bob\", \"role\": \"muted\", \"seconds\": 600}"
+        }
+        Command::Settings => "SETTINGS\r\n{\"channel_name\": \"test_channel\", \"slow_mode\": 10}",
         Command::Delete => "DELETE\r\n{\"channel_name\": \"test_channel\", \"id\": 7}",
         Command::Connections => "CONNECTIONS\r\n{\"limit\": 10}",
         Command::Disconnect => "DISCONNECT\r\n{\"connection\": 17}",

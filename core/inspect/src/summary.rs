@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use chanwire_core::wire::{
-    Credentials, ErrorResponse, HistoryRange, Host, JoinFrom, Notice, Presence, Request, Response, Skipped,
-    StoredMessage, User,
+    ChannelSettings, Credentials, ErrorResponse, HistoryRange, Host, JoinFrom, Notice, Presence, Request, Response,
+    Role, Skipped, StoredMessage, User,
 };
 
 use crate::{Fault, visible::one_line};
@@ -50,6 +50,16 @@ pub(crate) fn of_request(request: &Request) -> String {
             line(format_args!("{place}{limit} channels{with}{after}"))
         }
         Request::Delete { channel_name, id } => line(format_args!("message {id} of {channel_name}")),
+        Request::Role { channel_name, target, role, seconds } => {
+            let role = role.map_or(Role::NONE, Role::as_str);
+            let seconds = seconds.map_or(String::new(), |seconds| format!(" for {seconds} s"));
+            line(format_args!("{role} in {channel_name}: {target}{seconds}"))
+        }
+        Request::Settings { channel_name, members_only, slow_mode } => {
+            let members_only = members_only.map_or(String::new(), |only| format!(", members only {only}"));
+            let slow_mode = slow_mode.map_or(String::new(), |seconds| format!(", slow mode {seconds} s"));
+            line(format_args!("{channel_name}{members_only}{slow_mode}"))
+        }
         Request::Connections { after: 0, limit } => line(format_args!("the first {limit} connections")),
         Request::Connections { after, limit } => line(format_args!("{limit} connections after {after}")),
         Request::Disconnect { connection } => line(format_args!("connection {connection}")),
@@ -91,6 +101,14 @@ pub(crate) fn of_response(response: &Response) -> String {
             line(format_args!("{} channel{s}{more}", channels.len()))
         }
         Response::Deleted { channel_name, id } => line(format_args!("deleted message {id} of {channel_name}")),
+        Response::RoleSet { channel_name, role } => {
+            line(format_args!("{} in {channel_name}", role.map_or(Role::NONE, Role::as_str)))
+        }
+        Response::Settings { channel_name, settings, roles } => {
+            let s = if roles.len() == 1 { "" } else { "s" };
+            let roles = if roles.is_empty() { String::new() } else { format!(", {} role{s}", roles.len()) };
+            line(format_args!("{channel_name}{}{roles}", of_settings(*settings)))
+        }
         Response::Connections { connections, next } => {
             let s = if connections.len() == 1 { "" } else { "s" };
             let more = if next.is_some() { " and more" } else { "" };
@@ -100,6 +118,12 @@ pub(crate) fn of_response(response: &Response) -> String {
         Response::Error(error) => line(error),
         _ => String::new(),
     }
+}
+
+fn of_settings(ChannelSettings { members_only, slow_mode }: ChannelSettings) -> String {
+    let members = if members_only { ", members only" } else { "" };
+    let slow = if slow_mode > 0 { format!(", slow mode {slow_mode} s") } else { String::new() };
+    format!("{members}{slow}")
 }
 
 pub(crate) fn of_push(message: &StoredMessage) -> String {
@@ -112,8 +136,16 @@ pub(crate) fn of_push(message: &StoredMessage) -> String {
 
 pub(crate) fn of_notice(notice: &Notice) -> String {
     let (kind, channel_name) = (notice.kind(), notice.channel_name());
-    let Notice::Presence(Presence { count, joined, left, .. }) = notice else {
-        return line(format_args!("{kind} of {channel_name}"));
+    let Presence { count, joined, left, .. } = match notice {
+        Notice::Presence(presence) => presence,
+        Notice::Settings { settings, .. } => {
+            return line(format_args!("{kind} of {channel_name}{}", of_settings(*settings)));
+        }
+        Notice::Role { role, until, .. } => {
+            let until = until.map_or(String::new(), |until| format!(" until {until}"));
+            return line(format_args!("{kind} in {channel_name}: {}{until}", role.map_or(Role::NONE, Role::as_str)));
+        }
+        _ => return line(format_args!("{kind} of {channel_name}")),
     };
     let changes = [("joined", joined), ("left", left)].map(|(change, users)| match users.is_empty() {
         true => String::new(),

@@ -16,7 +16,7 @@ use serde_json::Value;
 const HOST: &str =
     "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240}";
 const MESSAGE: &str = "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\"}";
-const NOTICE: &str = "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\"}";
+const NOTICE: &str = "NOTICE\r\n{\"notice\": \"new\", \"channel_name\": \"general\"}";
 const PUSH: &str = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \
                     \"message_content\": \"hi\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
 const DELIVERED: &str = "OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
@@ -102,7 +102,33 @@ fn a_summary_says_what_a_frame_is_about() {
         (Out, "CONNECTIONS\r\n{}", "the first 100 connections"),
         (Out, "CONNECTIONS\r\n{\"after\": 7, \"limit\": 10}", "10 connections after 7"),
         (Out, "DISCONNECT\r\n{\"connection\": 17}", "connection 17"),
-        (In, "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\"}", "role of general"),
+        (
+            Out,
+            "ROLE\r\n{\"channel_name\": \"general\", \"account\": \"bob\", \"role\": \"muted\", \"seconds\": 60}",
+            "muted in general: bob for 60 s",
+        ),
+        (
+            Out,
+            "ROLE\r\n{\"channel_name\": \"general\", \"sender_of\": 7, \"role\": \"none\"}",
+            "none in general: message 7",
+        ),
+        (Out, "SETTINGS\r\n{\"channel_name\": \"general\"}", "general"),
+        (
+            Out,
+            "SETTINGS\r\n{\"channel_name\": \"general\", \"members_only\": true, \"slow_mode\": 5}",
+            "general, members only true, slow mode 5 s",
+        ),
+        (In, "NOTICE\r\n{\"notice\": \"new\", \"channel_name\": \"general\"}", "new of general"),
+        (
+            In,
+            "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\", \"role\": \"muted\", \"until\": \"2023-11-02T15:04:32Z\"}",
+            "role in general: muted until 2023-11-02T15:04:32Z",
+        ),
+        (
+            In,
+            "NOTICE\r\n{\"notice\": \"settings\", \"channel_name\": \"general\", \"members_only\": true, \"slow_mode\": 5}",
+            "settings of general, members only, slow mode 5 s",
+        ),
         (
             In,
             "NOTICE\r\n{\"notice\": \"presence\", \"channel_name\": \"general\", \"count\": 3, \"joined\": [{\"username\": \"ann\"}, {\"username\": \"bob\"}], \"left\": [{\"username\": \"cleo\"}]}",
@@ -355,12 +381,20 @@ fn the_answers_of_a_readable_channel_are_summed_up() {
             "OK\r\n{\"status\": \"deleted\", \"channel_name\": \"general\", \"id\": 7}",
             "deleted message 7 of general",
         ),
+        ("ROLE", "OK\r\n{\"status\": \"set\", \"channel_name\": \"general\", \"role\": \"none\"}", "none in general"),
+        (
+            "SETTINGS",
+            "OK\r\n{\"channel_name\": \"general\", \"members_only\": true, \"slow_mode\": 5, \"roles\": [{\"account\": \"bob\", \"role\": \"muted\"}]}",
+            "general, members only, slow mode 5 s, 1 role",
+        ),
         ("CONNECTIONS", "OK\r\n{\"connections\": []}", "0 connections"),
         ("CONNECTIONS", &format!("OK\r\n{{\"connections\": [{ROW}], \"next\": 17}}"), "1 connection and more"),
         ("DISCONNECT", "OK\r\n{\"status\": \"disconnected\", \"connection\": 17}", "disconnected 17"),
     ] {
         let mut conversation = Conversation::new();
-        let request = format!("{request}\r\n{{\"channel_name\": \"general\", \"id\": 7, \"connection\": 17}}");
+        let request = format!(
+            "{request}\r\n{{\"channel_name\": \"general\", \"id\": 7, \"connection\": 17, \"account\": \"bob\", \"role\": \"none\"}}"
+        );
         let sent = conversation.feed(Out, 0.0, request.as_bytes());
         assert_eq!(sent[0].fault, None);
         // Pushes and notices between a request and its answer take no answer's place.

@@ -235,7 +235,7 @@ proptest! {
             select(vec!["", "general", "127.0.0.1", "22236", "0", "1", "10", "86400", "65536", " 7 ", "1e3", "localhost", " x", "\"\\", "ä", "5f0c2a7e9b3d4816"])
                 .prop_map(String::from),
             any::<String>(),
-        ], 5),
+        ], 6),
     ) {
         let values: BTreeMap<String, String> =
             form.fields.iter().map(|field| field.name.to_string()).zip(typed).collect();
@@ -279,7 +279,9 @@ proptest! {
                         "connection" => "17",
                         "id" => "7",
                         // A field that may be absent, and must be where another one excludes it.
-                        "lease" | "after" | "before" | "history" | "limit" | "notices" | "contains" | "client_message_id" | "token" => "",
+                        "lease" | "after" | "before" | "history" | "limit" | "notices" | "contains" | "client_message_id" | "token"
+                        | "address" | "sender_of" | "seconds" | "members_only" | "slow_mode" => "",
+                        "role" => "muted",
                         _ => "good",
                     };
                     prop_assert_ne!(mended.insert(field, good.into()), Some(good.to_string()));

@@ -611,7 +611,7 @@ impl Server {
         let retry_window = self.core.limits.retry_window.map(|window| window.as_secs());
         let client_message_id = retry_window.map(|_| Hello::CLIENT_MESSAGE_ID);
         let auth = self.core.limits.accounts.then_some(Hello::AUTH);
-        let features = [client_message_id, Some(Hello::PRESENCE), Some(Hello::CHANNELS), auth];
+        let features = [client_message_id, Some(Hello::PRESENCE), Some(Hello::CHANNELS), Some(Hello::MODERATION), auth];
         Hello {
             encrypted: self.encrypted,
             features: features.into_iter().flatten().map(Into::into).collect(),
@@ -644,7 +644,12 @@ impl Server {
 const fn weight(command: Command, payload: usize) -> usize {
     match command {
         // A list can be larger, and counts as much as it has once it is given.
-        Command::List | Command::History | Command::Who | Command::Channels | Command::Connections => MAX_HISTORY,
+        Command::List
+        | Command::History
+        | Command::Who
+        | Command::Channels
+        | Command::Settings
+        | Command::Connections => MAX_HISTORY,
         Command::Host
         | Command::Message
         | Command::Unhost
@@ -653,6 +658,7 @@ const fn weight(command: Command, payload: usize) -> usize {
         | Command::Hello
         | Command::Auth
         | Command::Delete
+        | Command::Role
         | Command::Disconnect => payload,
     }
 }

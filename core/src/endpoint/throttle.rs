@@ -189,6 +189,8 @@ impl Cost {
                 | Command::Who
                 | Command::Channels
                 | Command::Delete
+                | Command::Role
+                | Command::Settings
                 | Command::Connections
                 | Command::Disconnect,
                 payload,

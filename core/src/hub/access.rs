@@ -5,7 +5,6 @@ use core::net::IpAddr;
 
 use super::{Connection, ConnectionId, Hub, Peer, refusal};
 use crate::{
-    endpoint::ServerCommand,
     rights::{Action, Principal, Rights, View},
     wire::{AccountName, ChannelName, ErrorResponse, Request},
 };
@@ -88,11 +87,7 @@ impl Hub {
             ended.extend(error.map(|error| (*id, error)));
         }
         for (id, error) in ended {
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.is_revoked = true;
-            }
-            self.joins.remove_subscriber(id);
-            self.effects.send(id, ServerCommand::Revoke(error));
+            self.revoke(id, error);
         }
     }
 
@@ -114,8 +109,8 @@ impl Hub {
         self.rights().view(self.connections.get(&id).map_or(Principal::Guest, Connection::principal))
     }
 
-    /// Returns the answer to the first request of a connection, a MESSAGE to this channel, if it may not write there or
-    /// under this name.
+    /// Returns the answer to the first request of a connection, a MESSAGE to this channel, if it may not write there, by
+    /// rule, by its role or by the channel's settings, or not under this name.
     pub(super) fn refuse_to_write(&self, id: ConnectionId, channel_name: &ChannelName) -> Option<ErrorResponse> {
         let connection = self.connections.get(&id)?;
         let Request::Message(message) = &connection.pending.front()?.request else { return None };
@@ -123,6 +118,9 @@ impl Hub {
         if !rights.may(principal, Action::Write, channel_name) {
             return Some(refusal::may_not_write(channel_name));
         }
-        (!rights.may_use_name(principal, username)).then(|| refusal::name_of_account(username))
+        if !rights.may_use_name(principal, username) {
+            return Some(refusal::name_of_account(username));
+        }
+        self.refuse_by_role(id, channel_name)
     }
 }

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::{ConnectionId, Peer};
-use crate::wire::{AccountName, ChannelName};
+use super::{ConnectionId, GivenRole, Peer, RoleSubject};
+use crate::wire::{AccountName, ChannelName, ChannelSettings};
 
 /// An act of moderation that is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,15 @@ pub enum ActKind {
         /// Its number in the channel.
         id: u64,
     },
+    /// A role was given, or taken.
+    RoleSet {
+        /// The one to whom it was given.
+        subject: RoleSubject,
+        /// The role; `None` if the subject has none now.
+        role: Option<GivenRole>,
+    },
+    /// The settings were changed.
+    SettingsChanged(ChannelSettings),
 }
 
 /// Writes the address of a client, or the word by which CONNECTIONS lists another peer.

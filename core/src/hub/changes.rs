@@ -13,6 +13,8 @@ pub(super) struct Changes {
     new: usize,
     /// The number of channels that each address is to host and does not host yet.
     hosts: BTreeMap<IpAddr, usize>,
+    /// The number of roles that are new.
+    new_roles: usize,
     /// The number of names that are to belong to each account and do not yet.
     accounts: BTreeMap<AccountName, usize>,
     /// Connections whose next request is decided by what becomes of a name, first come first.
@@ -28,12 +30,14 @@ pub(super) struct Change {
     pub(super) new_host: Option<IpAddr>,
     /// The account that it is to belong to and does not belong to yet.
     pub(super) new_owner: Option<AccountName>,
+    /// Whether a role is new in it.
+    pub(super) is_new_role: bool,
 }
 
 impl Change {
-    /// Returns the change of a name that is taken off the list, or dropped.
-    pub(super) const fn away() -> Self {
-        Self { is_new: false, new_host: None, new_owner: None }
+    /// Returns the change of a name that is taken off the list, or dropped, or whose moderation is another.
+    pub(super) const fn of_known_name() -> Self {
+        Self { is_new: false, new_host: None, new_owner: None, is_new_role: false }
     }
 }
 
@@ -45,6 +49,11 @@ impl Changes {
     /// Returns the number of names that are not listed yet.
     pub(super) const fn new_names(&self) -> usize {
         self.new
+    }
+
+    /// Returns the number of roles that are to be stored and are not yet.
+    pub(super) const fn new_roles(&self) -> usize {
+        self.new_roles
     }
 
     /// Returns the number of channels that an address is to host and does not host yet.
@@ -61,6 +70,7 @@ impl Changes {
     pub(super) fn begin(&mut self, channel_name: ChannelName, change: Change) {
         let Entry::Vacant(place) = self.names.entry(channel_name) else { return };
         self.new += usize::from(change.is_new);
+        self.new_roles += usize::from(change.is_new_role);
         if let Some(host) = change.new_host {
             *self.hosts.entry(host).or_default() += 1;
         }
@@ -72,8 +82,9 @@ impl Changes {
 
     /// Ends a change whose outcome is known.
     pub(super) fn end(&mut self, channel_name: &ChannelName) {
-        let Some(Change { is_new, new_host, new_owner }) = self.names.remove(channel_name) else { return };
+        let Some(Change { is_new, new_host, new_owner, is_new_role }) = self.names.remove(channel_name) else { return };
         self.new -= usize::from(is_new);
+        self.new_roles -= usize::from(is_new_role);
         uncount(&mut self.hosts, new_host);
         uncount(&mut self.accounts, new_owner);
     }

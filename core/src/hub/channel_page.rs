@@ -32,7 +32,7 @@ impl Hub {
             last = position + 1;
             let is_wanted = contains.is_none_or(|part| contains_part(&entry.channel.channel_name, part));
             if is_wanted && view.has(entry.rule) {
-                let listed = self.listed_channel(last, entry, is_operator);
+                let listed = self.listed_channel(id, last, entry, is_operator);
                 looked_at += listed.activity.map_or(0, |activity| activity.joined as usize);
                 channels.push(listed);
             }
@@ -41,7 +41,7 @@ impl Hub {
         (channel_page(channels, next), looked_at)
     }
 
-    fn listed_channel(&self, position: u64, entry: &Entry, is_operator: bool) -> ListedChannel {
+    fn listed_channel(&self, id: ConnectionId, position: u64, entry: &Entry, is_operator: bool) -> ListedChannel {
         let channel = &entry.channel;
         let lives_here = self.directory.is_local(&channel.address) && !self.damaged.contains(&channel.channel_name);
         let log = lives_here.then(|| self.log(&channel.channel_name));
@@ -50,8 +50,10 @@ impl Hub {
             let stored_bytes = log.stored_bytes.min(MAX_NUMBER);
             ChannelActivity { joined: joined as u64, behind: behind as u64, stored_bytes }
         });
-        let last_id = log.map(|log| log.last_id);
-        ListedChannel { channel: channel.clone(), position, last_id, members_only: false, activity }
+        let may_read = || self.refuse_to_read(id, &channel.channel_name).is_none();
+        let last_id = log.filter(|_| may_read()).map(|log| log.last_id);
+        let members_only = lives_here && self.moderation.settings(&channel.channel_name).members_only;
+        ListedChannel { channel: channel.clone(), position, last_id, members_only, activity }
     }
 }
 

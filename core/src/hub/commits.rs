@@ -10,22 +10,21 @@ use core::{mem, time::Duration};
 use super::{
     Act, ActKind, ChannelLog, ChannelRecord, ConnectionId, DamagedName, Effect, Hub, Log, MAX_COMMIT, Moment, Place,
     ReleasedChannel, Snapshot, Storage, StoreCommand, StoreOutcome, Write, Writer, changes,
-    deletions::DELETE_BYTES,
     directory::Entry,
+    drafts::{Cause, Draft, Refused, Repeat},
+    moderation::Moderated,
     names::{DROP_RETRY, GRACE, time_at},
     refusal,
     requests::{Change, PendingRequest, Verdict},
+    roles::{MODERATION_BYTES, Moderating},
     sends::{NewSend, NewSends, SendVerdict},
     turns::{TurnEnd, WRITE_OVERHEAD},
 };
 use crate::{
     Time,
     admission::of_subscriber,
-    endpoint::{Misuse, Ticket},
-    wire::{
-        AccountName, ChannelName, Command, ErrorResponse, Message, Request, Response, StoredMessage, Timestamp,
-        Username,
-    },
+    endpoint::Misuse,
+    wire::{ChannelName, Request, Response, StoredMessage, Timestamp},
 };
 
 /// The size of messages, in bytes with the overhead of each push, at which a commit takes no more. All messages of a
@@ -49,43 +48,6 @@ pub(super) struct Commit {
     sends: NewSends,
     /// MESSAGEs that its outcome decides.
     repeats: Vec<Repeat>,
-}
-
-/// A commit under construction.
-#[derive(Debug, Default)]
-struct Draft {
-    writes: Vec<Write>,
-    causes: Vec<Cause>,
-    repeats: Vec<Repeat>,
-    /// The keys of its messages.
-    sends: NewSends,
-    /// The state that this commit gives to the log of each channel with new messages.
-    logs: BTreeMap<ChannelName, Log>,
-    /// The bytes of its messages, as [`MAX_COMMIT_BYTES`] counts, and of those that were decided without a write: each with
-    /// an id was hashed.
-    bytes: usize,
-    /// The last due name that was handled: the end of a lease, or of the time for which a name is kept.
-    ended: Option<(Time, ChannelName)>,
-    /// The number of due names that were handled.
-    ended_count: usize,
-}
-
-/// The cause of a write, and the response once it is stored.
-#[derive(Debug)]
-struct Cause {
-    /// The request to answer. `None` for a write by the hub itself, because a lease has ended or a name is due.
-    asker: Option<(ConnectionId, Ticket)>,
-    /// The time of the request.
-    at: Moment,
-    response: Response,
-}
-
-/// A MESSAGE with the key of a message that is in the same commit, and the response once that is stored.
-#[derive(Debug)]
-struct Repeat {
-    /// The number of the message's write.
-    write: usize,
-    cause: Cause,
 }
 
 impl Hub {
@@ -145,17 +107,17 @@ impl Hub {
         self.outdate_pages(&commit.writes);
         for (write, cause) in commit.writes.iter().zip(&commit.causes) {
             if let (Write::Delete { tombstone, .. }, Some((id, _))) = (write, &cause.asker) {
-                self.end_delete(*id, &(tombstone.channel_name.clone(), tombstone.id));
+                self.end_look_up(*id, &(tombstone.channel_name.clone(), tombstone.id));
             }
         }
     }
 
-    /// Has a stored deletion logged.
-    fn note_deletion(&mut self, cause: &Cause, tombstone: &StoredMessage) {
+    /// Has an act of moderation logged that is stored, and is asked for by a client.
+    fn note_act(&mut self, cause: &Cause, channel_name: &ChannelName, kind: ActKind) {
         let asker = cause.asker.as_ref().and_then(|(id, _)| Some((*id, self.connections.get(id)?)));
         if let Some((connection, asker)) = asker {
             let (peer, account) = (asker.peer, asker.account.clone());
-            let (channel_name, kind) = (tombstone.channel_name.clone(), ActKind::Deleted { id: tombstone.id });
+            let channel_name = channel_name.clone();
             self.effects.add(Effect::Acted(Act { connection, peer, account, channel_name, kind }));
         }
     }
@@ -191,7 +153,7 @@ impl Hub {
 
     /// Gives up all pending writes: what is stored is unknown, and the store cannot be read.
     fn give_up_all(&mut self, now: Time) {
-        let waiting: Vec<ConnectionId> = self.changes.take_waiting().chain(self.deletions.take_waiting()).collect();
+        let waiting: Vec<ConnectionId> = self.changes.take_waiting().chain(self.look_ups.take_waiting()).collect();
         for writer in self.turns.take_all() {
             match writer {
                 Writer::Connection(id) => self.give_up_on(id),
@@ -271,8 +233,12 @@ impl Hub {
                     }
                     // A key that is known comes first: its message is stored, whatever its sender may do since.
                     SendVerdict::Store(send) => match self.refuse_message(id, &channel_name, draft) {
-                        Some(error) => {
+                        Some(Refused::Now(error)) => {
                             self.answer_first(id, error.into());
+                            None
+                        }
+                        Some(Refused::Once(write, error)) => {
+                            self.await_write(id, write, Response::Error(error), draft);
                             None
                         }
                         None => {
@@ -304,6 +270,16 @@ impl Hub {
                 (Change::Delete { message, username, account }, _) => {
                     self.delete(message, (username, account), asker, at, draft);
                 }
+                (Change::Role { channel_name, subject, role }, request) => {
+                    self.end_if_look_up(id, &request);
+                    self.set_role(channel_name, subject, role, asker, at, draft);
+                }
+                (Change::Settings { channel_name, settings }, _) => {
+                    let response = self.shown_settings(id, &channel_name, settings);
+                    self.changes.begin(channel_name.clone(), changes::Change::of_known_name());
+                    draft.bytes += MODERATION_BYTES;
+                    draft.push(Write::SetSettings { channel_name, settings }, Cause::new(asker, at, response));
+                }
                 (Change::Remove(channel_name), _) => self.remove(channel_name, asker, at, draft),
                 (Change::Put { channel, registered_from, account, lease }, _) => {
                     let channel_name = channel.channel_name.clone();
@@ -311,7 +287,11 @@ impl Hub {
                     let new_host = registered_from.filter(|_| account.is_none()).map(of_subscriber);
                     let new_host = new_host.filter(|host| before.and_then(Entry::host) != Some(*host));
                     let new_owner = account.clone().filter(|account| self.owners.of(&channel_name) != Some(account));
-                    let change = changes::Change { is_new: before.is_none(), new_host, new_owner };
+                    let is_new_role = false;
+                    let change = changes::Change { is_new: before.is_none(), new_host, new_owner, is_new_role };
+                    if self.begins_anew(id, &channel_name) {
+                        self.drop_moderation(&channel_name, at, draft);
+                    }
                     self.changes.begin(channel_name.clone(), change);
                     let position = self.directory.position_for(&channel_name);
                     let record = ChannelRecord { channel, registered_from, account, position, lease };
@@ -334,95 +314,6 @@ impl Hub {
         first.map_or(0, PendingRequest::bytes)
     }
 
-    fn append(
-        &self,
-        message: Message,
-        channel_name: ChannelName,
-        send: Option<NewSend>,
-        asker: Option<(ConnectionId, Ticket)>,
-        at: Moment,
-        draft: &mut Draft,
-    ) {
-        let (id, timestamp) = self.next_message(&channel_name, at, draft);
-        let Message { username, message_content, .. } = message;
-        let connection = asker.as_ref().and_then(|(id, _)| self.connections.get(id));
-        let account = connection.and_then(|connection| connection.account.clone());
-        let mut message = StoredMessage::new(channel_name, id, username, message_content, timestamp);
-        message.account = account;
-        let response = Response::Delivered { timestamp, id: send.is_some().then_some(id) };
-        let send_key = send.as_ref().map(|send| send.record.key.clone());
-        if let Some(send) = send {
-            draft.sends.add(send);
-        }
-        draft.push(Write::Append { message, send_key }, Cause { asker, at, response });
-    }
-
-    /// Returns the id and the time of the next message of a channel.
-    fn next_message(&self, channel_name: &ChannelName, at: Moment, draft: &mut Draft) -> (u64, Timestamp) {
-        let log = match draft.logs.get_mut(channel_name) {
-            Some(log) => log,
-            None => draft.logs.entry(channel_name.clone()).or_insert(self.log(channel_name)),
-        };
-        log.last_id += 1;
-        log.last_timestamp = log.last_timestamp.max(at.wall);
-        (log.last_id, log.last_timestamp)
-    }
-
-    fn delete(
-        &self,
-        message: StoredMessage,
-        (username, account): (Username, Option<AccountName>),
-        asker: Option<(ConnectionId, Ticket)>,
-        at: Moment,
-        draft: &mut Draft,
-    ) {
-        draft.bytes += DELETE_BYTES + message.message_content.len();
-        let tombstone = message.tombstone();
-        let channel_name = tombstone.channel_name.clone();
-        let (id, timestamp) = self.next_message(&channel_name, at, draft);
-        let record = StoredMessage::record(channel_name.clone(), id, username, tombstone.id, timestamp);
-        let record = StoredMessage { account, ..record };
-        let response = Response::Deleted { channel_name, id: tombstone.id };
-        draft.push(Write::Delete { tombstone, record }, Cause::new(asker, at, response));
-    }
-
-    /// Returns the answer to the first request of a connection, a new MESSAGE to this channel, if it may not write there,
-    /// or if the channel has had as many messages as it may.
-    fn refuse_message(&self, id: ConnectionId, channel_name: &ChannelName, draft: &Draft) -> Option<ErrorResponse> {
-        let max_id = self.limits.max_id;
-        let is_full = || self.log_after(channel_name, draft).last_id >= max_id;
-        let refused = self.refuse_to_write(id, channel_name);
-        refused.or_else(|| is_full().then(|| refusal::no_more_ids(channel_name, max_id)))
-    }
-
-    /// Returns the state of a channel's log after the writes so far.
-    fn log_after(&self, channel_name: &ChannelName, draft: &Draft) -> Log {
-        draft.logs.get(channel_name).copied().unwrap_or_else(|| self.log(channel_name))
-    }
-
-    /// Takes the first request of a connection, which the outcome of an earlier write of the commit decides.
-    fn await_write(&mut self, id: ConnectionId, write: usize, response: Response, draft: &mut Draft) {
-        if let Some(PendingRequest { ticket, at, .. }) = self.take_first(id) {
-            self.wait_for_store(id, true);
-            let cause = Cause::new(Some((id, ticket)), at, response);
-            draft.repeats.push(Repeat { write, cause });
-        }
-    }
-
-    fn remove(
-        &mut self,
-        channel_name: ChannelName,
-        asker: Option<(ConnectionId, Ticket)>,
-        at: Moment,
-        draft: &mut Draft,
-    ) {
-        self.changes.begin(channel_name.clone(), changes::Change::away());
-        draft.push(
-            Write::RemoveChannel(channel_name.clone()),
-            Cause::new(asker, at, Response::Removed { channel_name }),
-        );
-    }
-
     /// Handles the next due name: takes a channel whose lease has ended off the list, frees a name that was kept for
     /// its host, or drops an unused name.
     fn take_due_name(&mut self, turn_end: TurnEnd, draft: &mut Draft) {
@@ -435,7 +326,10 @@ impl Hub {
         if !self.changes.contains(&channel_name) {
             let at = Moment { time: self.leases.by, ..Moment::default() };
             if let Some(write) = self.write_for_due_name(&channel_name) {
-                self.changes.begin(channel_name.clone(), changes::Change::away());
+                if matches!(write, Write::RemoveChannel(_)) && self.owners.of(&channel_name).is_none() {
+                    self.drop_moderation(&channel_name, at, draft);
+                }
+                self.changes.begin(channel_name.clone(), changes::Change::of_known_name());
                 draft.push(write, Cause::new(None, at, Response::Removed { channel_name }));
             }
         }
@@ -488,6 +382,12 @@ impl Hub {
         for name in names {
             self.damaged.remove(name);
         }
+        // What is kept out of a channel whose stored state is damaged stays out.
+        let is_damaged =
+            |name: &&ChannelName| stored.damaged.iter().any(|row| row.channel_name.as_ref() == Some(*name));
+        let sound: Vec<&ChannelName> = names.iter().filter(|name| !is_damaged(name)).collect();
+        let before: Vec<(&ChannelName, Moderated)> =
+            sound.into_iter().map(|name| (name, self.moderation.take(name))).collect();
         self.restore(stored, now);
         for name in names.iter().filter(|name| self.directory.has(name)).cloned().collect::<Vec<_>>() {
             self.mark_in_use(&name);
@@ -497,6 +397,10 @@ impl Hub {
                 self.feed(id);
             }
             self.settle_joins(name);
+        }
+        let moderated = before.iter().flat_map(|(name, before)| self.changed_moderation(name, before));
+        for change in moderated.collect::<Vec<_>>() {
+            self.moderated_now(change);
         }
         self.close_lost();
     }
@@ -520,6 +424,9 @@ impl Hub {
             let until = known.unwrap_or_else(|| time_at(self.origin, until).clamp(now, longest));
             self.directory.keep(record, until);
             self.mark_in_use(&name);
+        }
+        for record in stored.moderation {
+            self.moderation.restore(record, self.origin);
         }
         let wall = self.wall_at(now);
         for send in stored.sends {
@@ -555,7 +462,7 @@ impl Hub {
         let without: BTreeSet<&ChannelName> = without.iter().collect();
         self.end_changes(&commit.writes);
         let mut published: BTreeMap<&ChannelName, Vec<&StoredMessage>> = BTreeMap::new();
-        let mut changed_names = VecDeque::new();
+        let (mut changed_names, mut moderated) = (VecDeque::new(), Vec::new());
         let stored = self.counters.messages_stored;
         let mut sends = commit.sends.into_sends().peekable();
         for (number, (write, cause)) in commit.writes.iter().zip(commit.causes).enumerate() {
@@ -582,6 +489,18 @@ impl Hub {
                     changed_names.push_back(channel_name);
                 }
                 Write::DropName(channel_name) => self.drop_name(channel_name),
+                Write::SetRole { channel_name, subject, role } => {
+                    self.moderation.set_role(channel_name, subject, *role, self.origin);
+                    let kind = ActKind::RoleSet { subject: subject.clone(), role: *role };
+                    self.note_act(&cause, channel_name, kind);
+                    moderated.push(Moderating::Role(channel_name.clone(), subject.clone()));
+                }
+                Write::SetSettings { channel_name, settings } => {
+                    self.moderation.set_settings(channel_name, *settings);
+                    self.note_act(&cause, channel_name, ActKind::SettingsChanged(*settings));
+                    moderated.push(Moderating::Settings(channel_name.clone()));
+                }
+                Write::DropModeration(channel_name) => drop(self.moderation.take(channel_name)),
                 Write::Append { message, .. } | Write::Delete { record: message, .. } => {
                     let log = match self.logs.get_mut(&message.channel_name) {
                         Some(log) => log,
@@ -593,7 +512,10 @@ impl Hub {
             }
             if let Write::Delete { tombstone, .. } = write {
                 self.sends.delete(&tombstone.channel_name, tombstone.id);
-                self.note_deletion(&cause, tombstone);
+                self.note_act(&cause, &tombstone.channel_name, ActKind::Deleted { id: tombstone.id });
+            }
+            if let Write::Append { message, .. } = write {
+                self.note_sender(message, &cause);
             }
             if let Some(send) = send {
                 self.counters.evicted_send_keys += self.sends.add(send, &self.limits, at.wall);
@@ -620,6 +542,22 @@ impl Hub {
         for channel_name in changed_names {
             self.settle_joins(channel_name);
         }
+        for change in moderated {
+            self.moderated_now(change);
+        }
+    }
+
+    /// Notes from where a message came that is stored, and when its sender wrote.
+    fn note_sender(&mut self, message: &StoredMessage, cause: &Cause) {
+        if let Some((channel_name, sender)) = self.slowed_key(message) {
+            self.slow_mode.sent(channel_name, sender, cause.at.time);
+        }
+        let asker = cause.asker.as_ref().and_then(|(id, _)| self.connections.get(id));
+        if message.account.is_none()
+            && let Some(address) = asker.and_then(|asker| asker.address)
+        {
+            self.senders.add(&message.channel_name, message.id, address);
+        }
     }
 
     /// Marks the directory changes of these writes as no longer pending.
@@ -634,29 +572,6 @@ impl Hub {
         for channel_name in writes.iter().filter_map(changed) {
             self.wake(Some(channel_name));
         }
-    }
-}
-
-impl Cause {
-    const fn new(asker: Option<(ConnectionId, Ticket)>, at: Moment, response: Response) -> Self {
-        Self { asker, at, response }
-    }
-
-    /// Returns the command of its request.
-    const fn command(&self) -> Command {
-        match self.response {
-            Response::Hosted { .. } => Command::Host,
-            Response::Removed { .. } => Command::Unhost,
-            Response::Deleted { .. } => Command::Delete,
-            _ => Command::Message,
-        }
-    }
-}
-
-impl Draft {
-    fn push(&mut self, write: Write, cause: Cause) {
-        self.writes.push(write);
-        self.causes.push(cause);
     }
 }
 

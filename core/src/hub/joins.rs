@@ -149,6 +149,13 @@ impl Joins {
         self.subscribers.get(&id).into_iter().flat_map(|subscriber| &subscriber.channels)
     }
 
+    /// Returns the connections that have joined a channel.
+    pub(super) fn subscribers_of(&self, channel_name: &ChannelName) -> Vec<ConnectionId> {
+        let joined = self.channels.get(channel_name).into_iter();
+        let ids = joined.flat_map(|joined| joined.subscriptions.keys().copied());
+        ids.filter(|id| !self.departed.contains_key(id)).collect()
+    }
+
     /// Returns the joined channels at a location.
     pub(super) fn channels_at(&self, location: &Location) -> impl Iterator<Item = &ChannelName> {
         self.located.get(location).into_iter().flatten()

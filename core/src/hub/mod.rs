@@ -20,18 +20,24 @@ mod counters;
 mod deletions;
 mod digest;
 mod directory;
+mod drafts;
 mod drain;
 mod effects;
 mod joins;
 mod listed;
 mod lists;
+mod look_ups;
+mod moderation;
 mod names;
 mod owners;
 mod presence;
 mod reads;
 mod refusal;
 mod requests;
+mod roles;
+mod senders;
 mod sends;
+mod slow_mode;
 mod storage;
 mod turns;
 mod verifications;
@@ -49,21 +55,24 @@ use changes::Changes;
 use commits::Commit;
 pub use connection_page::ConnectionPage;
 pub use counters::{AuthResult, Counters, Histogram};
-use deletions::Deletions;
 use directory::Directory;
 use drain::Drain;
 pub use drain::DrainPlan;
 pub use effects::Effect;
 use effects::Effects;
 use joins::Joins;
+use look_ups::LookUps;
+use moderation::Moderation;
 use owners::Owners;
 pub use reads::ReadId;
 use reads::Reads;
 use requests::PendingRequest;
+use senders::Senders;
 use sends::RecentSends;
+use slow_mode::SlowMode;
 pub use storage::{
-    ChannelLog, ChannelRecord, DamagedName, Found, MAX_COMMIT, Page, Purpose, Query, ReleasedChannel, Replay, SendKey,
-    SendRecord, Sender, Snapshot, StoreCommand, StoreOutcome, Write,
+    ChannelLog, ChannelRecord, DamagedName, Found, GivenRole, MAX_COMMIT, ModerationRecord, Page, Purpose, Query,
+    ReleasedChannel, Replay, RoleSubject, SendKey, SendRecord, Sender, Snapshot, StoreCommand, StoreOutcome, Write,
 };
 use turns::{TurnEnd, Turns, Writer};
 pub use verifications::VerificationId;
@@ -125,6 +134,7 @@ pub struct Moment {
 /// | `max_joins` | 1,000 | the protocol; IRC networks allow a client 10 to 250 |
 /// | `retry_window` | 1 hour | JetStream remembers ids for 2 minutes, Redis streams for 100 s to a day |
 /// | `max_send_keys` | 500,000 | 140 messages a second for an hour; each key takes about 200 bytes of memory |
+/// | `max_roles` | 500,000 | 1,000 in each of 500 channels; each takes about 200 bytes of memory |
 /// | `max_past_lists` | 16 MiB | the protocol; two lists of 100,000 usual channels |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -153,6 +163,8 @@ pub struct HubLimits {
     /// The secret by which the keys of messages are hashed, so that clients cannot choose ids that are slow to find. It
     /// decides nothing. Random for a server that strangers reach; 0 by default.
     pub hash_secret: (u64, u64),
+    /// The most roles that are kept, over all channels.
+    pub max_roles: usize,
     /// The most bytes that unfinished answers to LIST hold beyond the current list. Beyond this limit, the answers
     /// whose readers made no progress for the longest time are withdrawn, and their connections reset.
     pub max_past_lists: usize,
@@ -160,7 +172,7 @@ pub struct HubLimits {
 
 impl Default for HubLimits {
     /// Returns the protocol's limits: 100,000 channels, of which 100 from one address but loopback and 1,000 of one account, 1,000,000 names, which
-    /// are dropped after 30 days, 1,000 joins a connection, 500,000 keys of messages for an hour, 16 MiB of past lists.
+    /// are dropped after 30 days, 1,000 joins a connection, 500,000 keys of messages for an hour, 500,000 roles, 16 MiB of past lists.
     fn default() -> Self {
         Self {
             max_channels: 100_000,
@@ -174,6 +186,7 @@ impl Default for HubLimits {
             retry_window: Duration::from_secs(3600),
             max_send_keys: 500_000,
             hash_secret: (0, 0),
+            max_roles: 500_000,
             max_past_lists: 16 * 1024 * 1024,
         }
     }
@@ -200,13 +213,15 @@ impl Default for HubLimits {
 /// | authenticates again; more often than is allowed | REQUEST_ERROR `Already authenticated`; `Too many attempts` |
 /// | sends another message under a `client_message_id` | REQUEST_ERROR `Message id reused` |
 /// | deletes in a channel that another hosts, or the record of a deletion | REQUEST_ERROR `Not allowed` |
+/// | gives a role or changes a setting without the right to, or is kept out by a role or a setting | REQUEST_ERROR `Not allowed` |
+/// | writes too soon after its last message in a channel with slow mode | REQUEST_ERROR `Slow mode` |
 /// | deletes a message that is not kept | REQUEST_ERROR `Message not found` |
 /// | ends a connection that is not open | REQUEST_ERROR `Connection not found` |
 /// | asks for what the store does not do | SERVER_ERROR `Database connection failed` |
 ///
 /// Three errors answer no request and close a connection: SERVER_ERROR `Channel removed` after a channel that it has
 /// joined was removed, `Slow consumer` when the messages to push next cannot be read or were dropped, and `Access revoked`
-/// when its account has changed, or it may no longer read what it has joined.
+/// when its account has changed, or it may no longer read what it has joined, by rule or because of a role or a setting.
 ///
 /// Give it all available [connections](Self::connect), [requests](Self::handle_request),
 /// [outcomes](Self::handle_outcome), [pages](Self::handle_page) and [results](Self::handle_verified); then poll [effects](Self::poll_effect) until there
@@ -229,6 +244,10 @@ impl Default for HubLimits {
 /// - **A deleted message is shown no more.** DELETE stores two things in one commit: what is left of the message, and
 ///   its record, which takes the next id. Its message is read before it is decided, and DELETEs of one message are
 ///   decided one after another. A page that was read before the commit and comes after it is read again.
+/// - **A role or setting holds from its commit on.** MESSAGEs to its channel wait while one is pending, like those to a
+///   channel that is moved, and are decided by its outcome, whatever came before them on their connections. Joins that
+///   it forbids end with it, and pages that are read for those who may not read any more are not given. Roles end by
+///   the hub's time, as leases do.
 /// - **After a failed commit** its requests are answered SERVER_ERROR, and the stored state of its names is read back
 ///   before the next commit.
 /// - **No message to a removed channel.** While a move or removal of a channel is pending, MESSAGEs to it wait and are
@@ -277,8 +296,15 @@ pub struct Hub {
     reads: Reads,
     attempts: Attempts,
     verifications: Verifications,
-    /// The DELETEs that are being decided.
-    deletions: Deletions,
+    /// The requests about messages that are being decided.
+    look_ups: LookUps,
+    /// The roles and settings of channels.
+    moderation: Moderation,
+    /// From where the last messages came.
+    senders: Senders,
+    slow_mode: SlowMode,
+    /// The latest time that it was given.
+    now: Time,
     effects: Effects,
     counters: Counters,
     /// The closing of all connections, once the server stops.
@@ -351,7 +377,7 @@ enum Place {
     Runnable,
     /// In [`Hub::turns`], or for a name of [`Hub::changes`].
     ToBeStored,
-    /// In [`Hub::deletions`]: its message is read, or another DELETE of it comes first.
+    /// In [`Hub::look_ups`]: its message is read, or another request about it comes first.
     LookingUp,
 }
 
@@ -402,7 +428,11 @@ impl Hub {
             reads: Reads::default(),
             attempts: Attempts::default(),
             verifications: Verifications::default(),
-            deletions: Deletions::default(),
+            look_ups: LookUps::default(),
+            moderation: Moderation::default(),
+            senders: Senders::default(),
+            slow_mode: SlowMode::default(),
+            now: now.time,
             effects: Effects::default(),
             counters: Counters::default(),
             drain: None,
@@ -543,6 +573,7 @@ impl Hub {
         }
         let connection = self.connections.get_mut(&id).filter(|connection| !connection.closed);
         let connection = connection.ok_or(Misuse::UnknownConnection)?;
+        self.now = self.now.max(at.time);
         if self.is_stopped {
             return Ok(());
         }
@@ -593,7 +624,7 @@ impl Hub {
             return Some(Time::default());
         }
         let drain = self.drain.as_ref().and_then(Drain::next_at);
-        [self.lease_timeout(), drain, self.joins.next_notice()].into_iter().flatten().min()
+        [self.lease_timeout(), drain, self.joins.next_notice(), self.moderation.next_end()].into_iter().flatten().min()
     }
 
     fn lease_timeout(&self) -> Option<Time> {
@@ -606,10 +637,12 @@ impl Hub {
         }
     }
 
-    /// Ends leases, closes the connections whose turn it is in a [drain](Self::drain), sends notices of presence, and cleans
+    /// Ends leases and roles, closes the connections whose turn it is in a [drain](Self::drain), sends notices of presence, and cleans
     /// up a bounded part of what was left to be. Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.now = self.now.max(now);
         self.joins.clean_up_some();
+        self.end_roles(now);
         self.close_drained(now);
         let connections = &self.connections;
         let wants = |id| connections.get(&id).is_some_and(|connection| connection.notices && !connection.closed);
@@ -631,7 +664,7 @@ impl Hub {
         self.runnable.clear();
         self.leases.has_turn = false;
         drop(self.changes.take_waiting());
-        self.deletions = Deletions::default();
+        self.look_ups = LookUps::default();
         let waiting = self.reads.drop_waiting().into_iter().chain(self.verifications.drop_all());
         for id in waiting {
             if let Some(connection) = self.connections.get_mut(&id) {

@@ -50,6 +50,8 @@ impl Hub {
     /// Drops a name.
     pub(super) fn drop_name(&mut self, channel_name: &ChannelName) {
         self.owners.set(channel_name, None);
+        self.moderation.take(channel_name);
+        self.senders.drop_channel(channel_name);
         if let Some(at) = self.logs.remove(channel_name).and_then(|log| log.drop_at) {
             self.directory.remove_end(channel_name, at);
         }

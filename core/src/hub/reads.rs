@@ -190,6 +190,7 @@ impl Hub {
                 let reply = match page {
                     // Its rights may have been taken away since it asked.
                     _ if !self.may(connection, Action::Read, &channel_name) => refusal::not_found(&channel_name).into(),
+                    _ if let Some(error) = self.refuse_to_read(connection, &channel_name) => error.into(),
                     Some(Found::History(reply)) => reply,
                     Some(Found::Replay(_) | Found::Message(_)) | None => refusal::not_read().into(),
                 };

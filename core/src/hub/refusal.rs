@@ -3,7 +3,7 @@
 use alloc::format;
 use core::fmt::Display;
 
-use crate::wire::{AccountName, Address, ErrorResponse, PayloadFault, PayloadFaultKind};
+use crate::wire::{AccountName, Address, ErrorResponse, PayloadFault, PayloadFaultKind, Timestamp};
 
 pub(super) fn not_found(channel_name: &str) -> ErrorResponse {
     ErrorResponse::request("Channel not found", format!("The requested channel '{channel_name}' does not exist"))
@@ -76,8 +76,84 @@ pub(super) fn too_many_attempts(seconds: u32, says_when: bool) -> ErrorResponse 
 
 /// The peer may not delete this channel's messages.
 pub(super) fn not_a_moderator(channel_name: &str) -> ErrorResponse {
-    let details = format!("Only the host of '{channel_name}' may delete its messages");
+    let details = format!("Only the host and the moderators of '{channel_name}' may delete its messages");
     ErrorResponse::request("Not allowed", details)
+}
+
+/// The peer may give no roles in this channel.
+pub(super) fn may_not_give_roles(channel_name: &str) -> ErrorResponse {
+    let details = format!("Only the host and the moderators of '{channel_name}' may give roles in it");
+    ErrorResponse::request("Not allowed", details)
+}
+
+/// The peer is a moderator, and this role or its subject is for the host.
+pub(super) fn role_is_for_host(channel_name: &str) -> ErrorResponse {
+    let details = format!("Only the host of '{channel_name}' may change who its moderators are");
+    ErrorResponse::request("Not allowed", details)
+}
+
+/// A role would have no effect on the one to whom it is to be given.
+pub(super) fn no_role_for_host(channel_name: &str) -> ErrorResponse {
+    let details = format!("The host of '{channel_name}' and the operator have no role in it");
+    ErrorResponse::request("Not allowed", details)
+}
+
+pub(super) fn members_are_accounts(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Not allowed", format!("Only accounts can be members of '{channel_name}'"))
+}
+
+pub(super) fn sender_not_known(channel_name: &str, id: u64) -> ErrorResponse {
+    let details = format!("The address from which message {id} of '{channel_name}' came is not known any more");
+    ErrorResponse::request("Message not found", details)
+}
+
+pub(super) fn too_many_roles(limit: usize) -> ErrorResponse {
+    ErrorResponse::request("Limit reached", format!("A channel has at most {limit} roles"))
+}
+
+pub(super) fn too_many_roles_in_all(limit: usize) -> ErrorResponse {
+    ErrorResponse::request("Limit reached", format!("A server keeps at most {limit} roles"))
+}
+
+pub(super) fn may_not_set(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Not allowed", format!("Only the host of '{channel_name}' may change its settings"))
+}
+
+/// The channel belongs to an address, and would be open to whoever hosts it next.
+pub(super) fn members_need_account(channel_name: &str) -> ErrorResponse {
+    let details = format!("The channel '{channel_name}' belongs to no account, so it cannot be for members only");
+    ErrorResponse::request("Not allowed", details)
+}
+
+/// The name is for members only, and belongs to no account that could host it.
+pub(super) fn kept_for_members(channel_name: &str) -> ErrorResponse {
+    let details = format!("The channel '{channel_name}' is for members only, and only the operator may host it");
+    ErrorResponse::request("Not allowed", details)
+}
+
+pub(super) fn members_read(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Not allowed", format!("Only members may read '{channel_name}'"))
+}
+
+pub(super) fn members_write(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Not allowed", format!("Only members may write to '{channel_name}'"))
+}
+
+pub(super) fn banned(channel_name: &str, until: Option<Timestamp>) -> ErrorResponse {
+    let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+    ErrorResponse::request("Not allowed", format!("This connection is banned from '{channel_name}'{until}"))
+}
+
+pub(super) fn muted(channel_name: &str, until: Option<Timestamp>) -> ErrorResponse {
+    let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+    ErrorResponse::request("Not allowed", format!("This connection is muted in '{channel_name}'{until}"))
+}
+
+/// Returns the answer to a message that comes so many seconds too early; `says_when` to a client that can read it.
+pub(super) fn slow_mode(channel_name: &str, seconds: u32, says_when: bool) -> ErrorResponse {
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    let details = format!("Wait {seconds} {unit} before the next message in '{channel_name}'");
+    ErrorResponse { retry_after: says_when.then_some(seconds), ..ErrorResponse::request("Slow mode", details) }
 }
 
 pub(super) fn is_record(channel_name: &str, id: u64) -> ErrorResponse {

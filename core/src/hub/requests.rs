@@ -4,13 +4,14 @@ use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 
 use super::{
-    ConnectionId, Effect, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer,
+    ConnectionId, Effect, GivenRole, Hub, HubLimits, Log, Moment, Peer, Place, RoleSubject, Storage, Writer,
     access::Asker,
     changes::Changes,
     deletions::DELETE_BYTES,
     directory::{Directory, Entry, Meant},
     owners::Owners,
     refusal,
+    roles::MODERATION_BYTES,
     turns::WRITE_OVERHEAD,
 };
 use crate::{
@@ -19,8 +20,8 @@ use crate::{
     endpoint::{Listing, Reply, Ticket},
     rights::Action,
     wire::{
-        AccountName, Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Request, Response, StoredMessage,
-        User, Username, who,
+        AccountName, Address, Channel, ChannelName, ChannelSettings, ErrorResponse, Host, JoinFrom, Request, Response,
+        StoredMessage, User, Username, who,
     },
 };
 
@@ -62,6 +63,17 @@ pub(super) enum Change {
         username: Username,
         account: Option<AccountName>,
     },
+    /// The role of a subject is set.
+    Role {
+        channel_name: ChannelName,
+        subject: RoleSubject,
+        role: Option<GivenRole>,
+    },
+    /// The settings are set.
+    Settings {
+        channel_name: ChannelName,
+        settings: ChannelSettings,
+    },
     /// The request's message, in this channel.
     Append(ChannelName),
 }
@@ -75,7 +87,15 @@ impl From<ErrorResponse> for Verdict {
 impl PendingRequest {
     /// Returns whether something may have to be stored for it.
     const fn is_write(&self) -> bool {
-        matches!(self.request, Request::Host(_) | Request::Unhost { .. } | Request::Message(_) | Request::Delete { .. })
+        match self.request {
+            Request::Host(_)
+            | Request::Unhost { .. }
+            | Request::Message(_)
+            | Request::Delete { .. }
+            | Request::Role { .. } => true,
+            Request::Settings { .. } => !is_look_at_settings(&self.request),
+            _ => false,
+        }
     }
 
     /// Returns whether it is decided without anything that is stored.
@@ -96,6 +116,9 @@ impl PendingRequest {
                 Request::Host(Host { channel, .. }) => channel.channel_name.len() + channel.address.host().len(),
                 Request::Unhost { channel_name } => channel_name.len(),
                 Request::Delete { channel_name, .. } => DELETE_BYTES + channel_name.len(),
+                Request::Role { channel_name, .. } | Request::Settings { channel_name, .. } => {
+                    MODERATION_BYTES + channel_name.len()
+                }
                 Request::List
                 | Request::Join { .. }
                 | Request::Leave { .. }
@@ -195,7 +218,7 @@ impl Hub {
     pub(super) fn answer_first(&mut self, id: ConnectionId, reply: Reply) {
         if let Some(PendingRequest { ticket, request, .. }) = self.take_first(id) {
             self.answer(id, ticket, request.command(), reply);
-            self.end_if_delete(id, &request);
+            self.end_if_look_up(id, &request);
         }
     }
 
@@ -208,16 +231,21 @@ impl Hub {
         }
         let Some(PendingRequest { ticket, request, .. }) = connection.pending.pop_front() else { return };
         let command = request.command();
-        self.end_if_delete(id, &request);
+        self.end_if_look_up(id, &request);
+        let is_look = is_look_at_settings(&request);
         let reply = match request {
             Request::List => self.list(id).into(),
             Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
             Request::Who { channel_name } => self.who(id, channel_name).into(),
             Request::Channels { after, limit, contains } => self.list_page(id, after, limit, contains.as_deref()),
-            Request::Host(_) | Request::Message(_) | Request::Unhost { .. } | Request::Delete { .. } => {
-                refusal::not_stored().into()
-            }
+            Request::Settings { channel_name, .. } if is_look => self.show_settings(id, &channel_name).into(),
+            Request::Host(_)
+            | Request::Message(_)
+            | Request::Unhost { .. }
+            | Request::Delete { .. }
+            | Request::Role { .. }
+            | Request::Settings { .. } => refusal::not_stored().into(),
             // These never come so far.
             Request::Hello { .. } | Request::Auth(_) | Request::Connections { .. } | Request::Disconnect { .. } => {
                 return;
@@ -236,7 +264,7 @@ impl Hub {
         if is_closed && !matches!(request, Request::Auth(_)) {
             return;
         }
-        let command = request.command();
+        let (command, is_look) = (request.command(), is_look_at_settings(&request));
         if is_revoked {
             return self.answer(id, ticket, command, refusal::revoked().into());
         }
@@ -259,7 +287,8 @@ impl Hub {
                 }
             }
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
-            Request::History { channel_name, range, limit } => match self.readable(id, &channel_name) {
+            Request::Settings { channel_name, .. } if is_look => self.show_settings(id, &channel_name).into(),
+            Request::History { channel_name, range, limit } => match self.open_to(id, &channel_name) {
                 Err(error) => error.into(),
                 Ok(_) => {
                     self.wait_for_store(id, false);
@@ -271,6 +300,8 @@ impl Hub {
             | Request::Message(_)
             | Request::Unhost { .. }
             | Request::Delete { .. }
+            | Request::Role { .. }
+            | Request::Settings { .. }
             | Request::Hello { .. } => return,
         };
         self.answer(id, ticket, command, reply);
@@ -288,6 +319,12 @@ impl Hub {
         }
         if let Request::Delete { channel_name, id: message } = &first.request {
             return Some(self.decide_delete(id, channel_name, *message));
+        }
+        if let Request::Role { channel_name, target, role, seconds } = &first.request {
+            return Some(self.decide_role(id, channel_name, target, *role, *seconds));
+        }
+        if let Request::Settings { channel_name, members_only, slow_mode } = &first.request {
+            return Some(self.decide_settings(id, channel_name, *members_only, *slow_mode));
         }
         if let Request::Message(message) = &first.request {
             let channel_name = message.channel_name.clone();
@@ -317,7 +354,9 @@ impl Hub {
             _ if changes.contains(channel_name) => Verdict::Wait(channel_name.clone()),
             Request::Host(host) => {
                 let now = self.leases.by.max(at.time);
-                let known = Known { limits: &self.limits, names: &self.logs, owners: &self.owners, changes, now };
+                let is_for_members = self.moderation.settings(channel_name).members_only;
+                let (names, owners) = (&self.logs, &self.owners);
+                let known = Known { limits: &self.limits, names, owners, changes, is_for_members, now };
                 decide_host(directory, &known, asker, host, at.time)
             }
             _ => decide_unhost(directory, asker, channel_name),
@@ -347,7 +386,7 @@ impl Hub {
         username: Option<Username>,
         at: Time,
     ) -> Result<Response, ErrorResponse> {
-        let address = self.readable(id, &channel_name)?.clone();
+        let address = self.open_to(id, &channel_name)?.clone();
         if self.joins.is_joined(id, &channel_name) {
             return Err(refusal::already_joined(&channel_name));
         }
@@ -414,6 +453,13 @@ impl Hub {
         self.visible_address(id, channel_name)
     }
 
+    /// Returns the address of the channel of this name, if it is [readable](Self::readable) and neither the connection's role
+    /// nor the channel's settings forbid reading it.
+    fn open_to(&self, id: ConnectionId, channel_name: &ChannelName) -> Result<&Address, ErrorResponse> {
+        let address = self.readable(id, channel_name)?;
+        self.refuse_to_read(id, channel_name).map_or(Ok(address), Err)
+    }
+
     /// Returns the address of the channel of this name, if the connection may read it and it lives here.
     fn visible_address(&self, id: ConnectionId, channel_name: &ChannelName) -> Result<&Address, ErrorResponse> {
         if !self.may(id, Action::Read, channel_name) {
@@ -452,6 +498,11 @@ impl Hub {
     }
 }
 
+/// Returns whether a request is a SETTINGS that changes nothing.
+const fn is_look_at_settings(request: &Request) -> bool {
+    matches!(request, Request::Settings { members_only: None, slow_mode: None, .. })
+}
+
 impl super::Connection {
     /// Returns whether all earlier requests are answered, but for MESSAGEs that follow each other.
     fn is_in_turn(&self, first: &PendingRequest) -> bool {
@@ -465,6 +516,8 @@ struct Known<'a> {
     names: &'a BTreeMap<ChannelName, Log>,
     owners: &'a Owners,
     changes: &'a Changes,
+    /// Whether only members may read what is stored under the name.
+    is_for_members: bool,
     /// The time of the decision. The request may have come long before.
     now: Time,
 }
@@ -547,6 +600,9 @@ fn decide_host(directory: &mut Directory, known: &Known<'_>, asker: Asker<'_>, h
         None => {
             if known.owners.of(name).is_some_and(|owner| !asker.is_operator && asker.account != Some(owner)) {
                 return refusal::owned(name).into();
+            }
+            if known.is_for_members && known.owners.of(name).is_none() && !asker.is_operator {
+                return refusal::kept_for_members(name).into();
             }
             if let Some(released) = directory.released(name)
                 && released.until > known.now

@@ -1,14 +1,14 @@
 //! Commands and queries of a hub to its store, and their outcomes.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::net::IpAddr;
+use core::{fmt, net::IpAddr};
 
 use super::digest::digest;
 use crate::{
     endpoint::{Pushes, Reply},
     wire::{
-        AccountName, Channel, ChannelName, ClientMessageId, HistoryRange, MAX_HISTORY, StoredMessage, Timestamp,
-        Username, encode_history,
+        AccountName, Channel, ChannelName, ChannelSettings, ClientMessageId, HistoryRange, MAX_HISTORY, Role,
+        StoredMessage, Timestamp, Username, encode_history,
     },
 };
 
@@ -39,8 +39,8 @@ pub enum Write {
         /// The wall time until which it is kept.
         until: Timestamp,
     },
-    /// Drop the name, which is neither listed nor released and has no messages, with the keys of its messages, all of which
-    /// are past the window. Its ids start again at 1.
+    /// Drop the name, which is neither listed nor released and has no messages, with its roles and settings, and the keys of
+    /// its messages, all of which are past the window. Its ids start again at 1.
     DropName(ChannelName),
     /// Append this message to its channel. Its id is the channel's last plus one.
     Append {
@@ -58,6 +58,24 @@ pub enum Write {
         /// The record.
         record: StoredMessage,
     },
+    /// Store the role of a subject in a channel, replacing the one that it has.
+    SetRole {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// The one who has it.
+        subject: RoleSubject,
+        /// The role; `None` for none any more.
+        role: Option<GivenRole>,
+    },
+    /// Store the settings of a channel.
+    SetSettings {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// The settings.
+        settings: ChannelSettings,
+    },
+    /// Drop all roles of a name, and set its settings to those of a new channel.
+    DropModeration(ChannelName),
 }
 
 /// The write of a message that was sent without a `client_message_id`.
@@ -75,6 +93,9 @@ impl Write {
             Self::PutChannel(record) => &record.channel.channel_name,
             Self::RemoveChannel(channel_name)
             | Self::ReleaseChannel { channel_name, .. }
+            | Self::SetRole { channel_name, .. }
+            | Self::SetSettings { channel_name, .. }
+            | Self::DropModeration(channel_name)
             | Self::DropName(channel_name) => channel_name,
             Self::Append { message, .. } | Self::Delete { record: message, .. } => &message.channel_name,
         }
@@ -111,6 +132,37 @@ pub struct ChannelLog {
     pub since: Timestamp,
     /// The account that the name belongs to: that of the last [`PutChannel`](Write::PutChannel).
     pub account: Option<AccountName>,
+}
+
+/// The roles and settings of a channel that has any. They belong to a name with a [`ChannelLog`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModerationRecord {
+    /// The channel's name.
+    pub channel_name: ChannelName,
+    /// The settings.
+    pub settings: ChannelSettings,
+    /// The roles, each of another subject.
+    pub roles: Vec<(RoleSubject, GivenRole)>,
+}
+
+/// The one who has a role in a channel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RoleSubject {
+    /// An account.
+    Account(AccountName),
+    /// Those who come from an address. An IPv6 address stands for its /64 network, and is the first of it.
+    Address(IpAddr),
+}
+
+/// A role as it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenRole {
+    /// The role.
+    pub role: Role,
+    /// The wall time at which it ends; `None` if it does not end.
+    pub until: Option<Timestamp>,
+    /// The number of the message by whose sender the subject was named, which is an address.
+    pub sender_of: Option<u64>,
 }
 
 /// A stored message's key: with its channel, it says which message a repeated MESSAGE repeats.
@@ -171,8 +223,10 @@ pub struct Snapshot {
     pub channels: Vec<ChannelRecord>,
     /// Channels that are kept for their hosts.
     pub released: Vec<ReleasedChannel>,
-    /// The log of each name that ever had a message, or belongs to an account.
+    /// The log of each name that ever had a message, belongs to an account, or has roles or settings.
     pub logs: Vec<ChannelLog>,
+    /// The roles and settings of the names that have any.
+    pub moderation: Vec<ModerationRecord>,
     /// The keys of stored messages, in the order of their commits. For a hub that starts: all that are stored; where a
     /// store has dropped some, these are the first of all. For a [`Load`](StoreCommand::Load): those of the requested names
     /// among the last [`MAX_COMMIT`] that are stored, since a commit has no more and the hub knows all others.
@@ -189,9 +243,51 @@ impl SendKey {
     }
 }
 
+impl ModerationRecord {
+    /// Makes the record of a channel without roles.
+    #[must_use]
+    pub const fn new(channel_name: ChannelName, settings: ChannelSettings) -> Self {
+        Self { channel_name, settings, roles: Vec::new() }
+    }
+
+    /// Sets the role of a subject, as [`SetRole`](Write::SetRole) does.
+    pub fn set_role(&mut self, subject: &RoleSubject, role: Option<GivenRole>) {
+        self.roles.retain(|(other, _)| other != subject);
+        self.roles.extend(role.map(|role| (subject.clone(), role)));
+    }
+}
+
+impl RoleSubject {
+    /// Returns a subject from its text, as it was stored.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("account", name) => name.parse().ok().map(Self::Account),
+            ("address", ip) => ip.parse().ok().map(Self::Address),
+            _ => None,
+        }
+    }
+}
+
+/// Writes the text that is stored for it: `account:` and the name, or `address:` and the address.
+impl fmt::Display for RoleSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(name) => write!(f, "account:{name}"),
+            Self::Address(ip) => write!(f, "address:{ip}"),
+        }
+    }
+}
+
 impl Sender {
     const GUEST: &str = "guest:";
     const ACCOUNT: &str = "account:";
+
+    /// Returns the sender of the messages of an account, or of a guest under this username.
+    #[must_use]
+    pub fn of(account: Option<&AccountName>, username: &Username) -> Self {
+        account.map_or_else(|| Self::Guest(username.clone()), |account| Self::Account(account.clone()))
+    }
 
     /// Returns a sender from its text, as it was stored; `None` if that is no sender's.
     #[must_use]
@@ -260,7 +356,7 @@ pub enum Purpose {
     },
     /// To push them.
     Replay,
-    /// To decide a DELETE of this message.
+    /// To decide a request about this message.
     LookUp {
         /// Its id.
         id: u64,

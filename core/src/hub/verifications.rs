@@ -106,6 +106,8 @@ impl Hub {
             }
         };
         self.answer_stored(connection, ticket, Command::Auth, reply);
+        // The account may have been banned from what the guest has joined.
+        self.end_if_joined_unreadable(connection);
         Ok(())
     }
 

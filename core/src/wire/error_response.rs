@@ -64,6 +64,7 @@ const ERROR_NAMES: &[&str] = &[
     "Already authenticated",
     "Too many attempts",
     ENCRYPTION_REQUIRED,
+    "Slow mode",
     "Message not found",
     "Database connection failed",
     "Slow consumer",

@@ -58,6 +58,12 @@ pub(super) const MEMBERS_ONLY: &str = "members_only";
 pub(super) const SUBSCRIBERS: &str = "joined";
 pub(super) const BEHIND: &str = "behind";
 pub(super) const STORED_BYTES: &str = "stored_bytes";
+pub(super) const SLOW_MODE: &str = "slow_mode";
+pub(super) const ROLE: &str = "role";
+pub(super) const ROLES: &str = "roles";
+pub(super) const ADDRESS: &str = "address";
+pub(super) const SENDER_OF: &str = "sender_of";
+pub(super) const UNTIL: &str = "until";
 pub(super) const USERS: &str = "users";
 pub(super) const COMPLETE: &str = "complete";
 pub(super) const COUNT: &str = "count";
@@ -113,6 +119,45 @@ pub(super) static STORED_MESSAGE: [Field; 8] = [
 
 pub(super) static ONE_MESSAGE: [Field; 2] =
     [Field::required(CHANNEL_NAME, FieldKind::Name), Field::required(ID, FieldKind::Id)];
+
+pub(super) static ASK_ROLE: [Field; 6] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::optional(ACCOUNT, FieldKind::AccountName),
+    Field::optional(ADDRESS, FieldKind::Ip),
+    Field::optional(SENDER_OF, FieldKind::Id),
+    Field::required(ROLE, FieldKind::Role),
+    Field::optional(SECONDS, FieldKind::RoleSeconds),
+];
+
+pub(super) static ROLE_SET: [Field; 2] =
+    [Field::required(CHANNEL_NAME, FieldKind::Name), Field::required(ROLE, FieldKind::Role)];
+
+pub(super) static ASK_SETTINGS: [Field; 3] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::optional(MEMBERS_ONLY, FieldKind::Flag),
+    Field::optional(SLOW_MODE, FieldKind::SlowMode),
+];
+
+pub(super) static SETTINGS: [Field; 4] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::required(MEMBERS_ONLY, FieldKind::Flag),
+    Field::required(SLOW_MODE, FieldKind::SlowMode),
+    Field::optional(ROLES, FieldKind::Array),
+];
+
+pub(super) static LISTED_ROLE: [Field; 5] = [
+    Field::optional(ACCOUNT, FieldKind::AccountName),
+    Field::optional(ADDRESS, FieldKind::Ip),
+    Field::optional(SENDER_OF, FieldKind::Id),
+    Field::required(ROLE, FieldKind::Role),
+    Field::optional(UNTIL, FieldKind::Timestamp),
+];
+
+pub(super) static ROLE_NOTICE: [Field; 3] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::required(ROLE, FieldKind::Role),
+    Field::optional(UNTIL, FieldKind::Timestamp),
+];
 
 pub(super) static LISTED: [Field; 1] = [Field::required(CHANNELS, FieldKind::Array)];
 
@@ -231,6 +276,8 @@ impl Command {
             Self::Auth => &AUTH,
             Self::Channels => &ASK_CHANNELS,
             Self::Delete => &ONE_MESSAGE,
+            Self::Role => &ASK_ROLE,
+            Self::Settings => &ASK_SETTINGS,
             Self::Connections => &PAGE,
             Self::Disconnect => &NUMBERED,
         }

@@ -5,8 +5,11 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    ChannelName, Status, User, encode,
-    fields::{CHANNEL_NAME, COUNT, JOINED_USERS, LEFT_USERS, NEWS, NOTICE, PRESENCE, USER},
+    ChannelName, ChannelSettings, Role, Status, Timestamp, User, encode,
+    fields::{
+        CHANNEL_NAME, COUNT, JOINED_USERS, LEFT_USERS, NEWS, NOTICE, PRESENCE, ROLE, ROLE_NOTICE, SETTINGS, UNTIL, USER,
+    },
+    moderation::word_of,
     payload::{Members, PayloadFault},
 };
 
@@ -18,6 +21,23 @@ use super::{
 pub enum Notice {
     /// `presence`: connections have joined or left the channel.
     Presence(Presence),
+    /// `settings`: the settings of the channel have changed.
+    Settings {
+        /// The channel.
+        channel_name: ChannelName,
+        /// The settings that are in force.
+        settings: ChannelSettings,
+    },
+    /// `role`: the role of this connection in the channel has changed.
+    Role {
+        /// The channel.
+        channel_name: ChannelName,
+        /// The role; `None` if there is none now.
+        role: Option<Role>,
+        /// The time at which it ends; `None` if it does not end.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        until: Option<Timestamp>,
+    },
     /// A kind that is not known. A client ignores it.
     Other {
         /// The kind.
@@ -70,6 +90,8 @@ impl Notice {
     pub fn kind(&self) -> &str {
         match self {
             Self::Presence(_) => "presence",
+            Self::Settings { .. } => "settings",
+            Self::Role { .. } => "role",
             Self::Other { notice, .. } => notice,
         }
     }
@@ -79,7 +101,9 @@ impl Notice {
     pub const fn channel_name(&self) -> &ChannelName {
         match self {
             Self::Presence(presence) => &presence.channel_name,
-            Self::Other { channel_name, .. } => channel_name,
+            Self::Settings { channel_name, .. }
+            | Self::Role { channel_name, .. }
+            | Self::Other { channel_name, .. } => channel_name,
         }
     }
 
@@ -107,6 +131,16 @@ impl Notice {
                 let (channel_name, count) = (members.name(CHANNEL_NAME)?, members.integer(COUNT)?);
                 Ok(Self::Presence(Presence { channel_name, count, joined, left }))
             }
+            "settings" => {
+                let members = Members::read(payload, &SETTINGS)?;
+                let (channel_name, settings) = (members.name(CHANNEL_NAME)?, ChannelSettings::of(&members)?);
+                Ok(Self::Settings { channel_name, settings })
+            }
+            "role" => {
+                let members = Members::read(payload, &ROLE_NOTICE)?;
+                let (channel_name, role) = (members.name(CHANNEL_NAME)?, members.role(ROLE)?);
+                Ok(Self::Role { channel_name, role, until: members.optional_name(UNTIL)? })
+            }
             _ => Ok(Self::Other { notice, channel_name: members.name(CHANNEL_NAME)? }),
         }
     }
@@ -123,6 +157,13 @@ impl Notice {
                         if !users.is_empty() {
                             object.objects(key, users, |object, user| user.write(object));
                         }
+                    }
+                }
+                Self::Settings { settings, .. } => settings.write(object),
+                Self::Role { role, until, .. } => {
+                    object.text(ROLE, word_of(*role));
+                    if let Some(until) = until {
+                        object.display(UNTIL, until);
                     }
                 }
                 Self::Other { .. } => {}

@@ -4,7 +4,7 @@ use alloc::{format, string::String, vec::Vec};
 use core::{fmt, str::FromStr};
 
 use super::{
-    Address, ErrorResponse, Timestamp,
+    Address, ErrorResponse, Role, Timestamp,
     json::{JsonError, Reader, TokenKind},
 };
 
@@ -61,6 +61,14 @@ pub enum FieldKind {
     Lease,
     /// A time in seconds.
     Seconds,
+    /// The seconds after which a role ends.
+    RoleSeconds,
+    /// The seconds between two messages of a sender.
+    SlowMode,
+    /// An IP address.
+    Ip,
+    /// A role, or none.
+    Role,
     /// The number of messages, or none.
     Count,
     /// The number of messages or rows at most.
@@ -98,6 +106,10 @@ impl FieldKind {
             Self::IdOrZero => "an integer from 0 to 9007199254740991",
             Self::Lease => "an integer from 10 to 86400, in seconds",
             Self::Seconds => "an integer from 1 to 86400, in seconds",
+            Self::RoleSeconds => "an integer from 1 to 31536000, in seconds",
+            Self::SlowMode => "an integer from 0 to 3600, in seconds",
+            Self::Ip => "an IPv4 or IPv6 address",
+            Self::Role => "'moderator', 'member', 'muted', 'banned' or 'none'",
             Self::Count => "an integer from 0 to 1000",
             Self::Limit => "an integer from 1 to 1000",
             Self::Timestamp => "a time such as 2023-11-02T15:04:32Z",
@@ -136,6 +148,8 @@ impl FieldKind {
             Self::IdOrZero => (0, MAX_ID),
             Self::Lease => (10, 86_400),
             Self::Seconds => (1, 86_400),
+            Self::RoleSeconds => (1, 31_536_000),
+            Self::SlowMode => (0, 3600),
             Self::Count => (0, 1000),
             Self::Limit => (1, 1000),
             Self::Name
@@ -145,6 +159,8 @@ impl FieldKind {
             | Self::ClientMessageId
             | Self::Part
             | Self::Host
+            | Self::Ip
+            | Self::Role
             | Self::Timestamp
             | Self::Text
             | Self::Flag
@@ -431,6 +447,14 @@ impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
 
     pub(crate) fn optional_name<N: FromStr>(&self, name: &'static str) -> Result<Option<N>, PayloadFault> {
         self.optional(name, Value::parse)
+    }
+
+    /// Reads a role, or `none`.
+    pub(crate) fn role(&self, name: &'static str) -> Result<Option<Role>, PayloadFault> {
+        self.required(name, |value| match &*value.text()? {
+            Role::NONE => Some(None),
+            word => word.parse().ok().map(Some),
+        })
     }
 
     pub(crate) fn content(&self, name: &'static str) -> Result<String, PayloadFault> {

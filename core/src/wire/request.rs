@@ -9,11 +9,12 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    Channel, ChannelName, Command, Credentials, Message, Username, encode,
+    Channel, ChannelName, Command, Credentials, Message, Role, RoleTarget, Username, encode,
     fields::{
         ACCOUNT, AFTER, BEFORE, CHANNEL_NAME, CLIENT_MESSAGE_ID, CONNECTION, CONTAINS, HISTORY, ID, LEASE, LIMIT,
-        MESSAGE_CONTENT, NOTICES, PASSWORD, TOKEN, USERNAME,
+        MEMBERS_ONLY, MESSAGE_CONTENT, NOTICES, PASSWORD, ROLE, SECONDS, SENDER_OF, SLOW_MODE, TOKEN, USERNAME,
     },
+    moderation::word_of,
     payload::{Field, FieldKind, Members, PayloadFault, PayloadFaultKind},
 };
 
@@ -88,6 +89,26 @@ pub enum Request {
         /// The message's number in the channel.
         id: u64,
     },
+    /// Give somebody a role in a channel, or none.
+    Role {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// The one to whom it is given.
+        target: RoleTarget,
+        /// The role; `None` takes the one there is.
+        role: Option<Role>,
+        /// The seconds after which it ends: 1 to 31536000; `None` if it does not end.
+        seconds: Option<u32>,
+    },
+    /// Change the settings of a channel, as far as they are given, and show them.
+    Settings {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// Whether only members may read and write.
+        members_only: Option<bool>,
+        /// The seconds between two messages of a sender: 0 to 3600.
+        slow_mode: Option<u16>,
+    },
     /// List the server's connections.
     Connections {
         /// The number after which the list begins; 0 for its beginning.
@@ -160,6 +181,8 @@ impl Request {
             Self::Who { .. } => Command::Who,
             Self::Channels { .. } => Command::Channels,
             Self::Delete { .. } => Command::Delete,
+            Self::Role { .. } => Command::Role,
+            Self::Settings { .. } => Command::Settings,
             Self::Connections { .. } => Command::Connections,
             Self::Disconnect { .. } => Command::Disconnect,
         }
@@ -225,6 +248,19 @@ impl Request {
                 Self::Channels { after, limit: limit.unwrap_or(CHANNELS_LIMIT), contains }
             }
             Command::Delete => Self::Delete { channel_name: members.name(CHANNEL_NAME)?, id: members.integer(ID)? },
+            Command::Role => {
+                let channel_name = members.name(CHANNEL_NAME)?;
+                let target = RoleTarget::of(&members)?;
+                let role = members.role(ROLE)?;
+                let seconds = members.optional_integer(SECONDS)?.and_then(|seconds| u32::try_from(seconds).ok());
+                Self::Role { channel_name, target, role, seconds }
+            }
+            Command::Settings => {
+                let channel_name = members.name(CHANNEL_NAME)?;
+                let members_only = members.optional_flag(MEMBERS_ONLY)?;
+                let slow_mode = members.optional_integer(SLOW_MODE)?.and_then(|seconds| u16::try_from(seconds).ok());
+                Self::Settings { channel_name, members_only, slow_mode }
+            }
             Command::Connections => {
                 let after = members.optional_integer(AFTER)?.unwrap_or(0);
                 let limit = members.optional_integer(LIMIT)?.and_then(|limit| u16::try_from(limit).ok());
@@ -287,6 +323,18 @@ impl Request {
             Self::Delete { channel_name, id } => encode::object(out, |object| {
                 object.text(CHANNEL_NAME, channel_name).integer(ID, *id);
             }),
+            Self::Role { channel_name, target, role, seconds } => encode::object(out, |object| {
+                object.text(CHANNEL_NAME, channel_name);
+                target.write(object);
+                object.text(ROLE, word_of(*role)).optional_integer(SECONDS, seconds.map(Into::into));
+            }),
+            Self::Settings { channel_name, members_only, slow_mode } => encode::object(out, |object| {
+                object.text(CHANNEL_NAME, channel_name);
+                if let Some(members_only) = members_only {
+                    object.flag(MEMBERS_ONLY, *members_only);
+                }
+                object.optional_integer(SLOW_MODE, slow_mode.map(Into::into));
+            }),
             Self::Connections { after, limit } => encode::object(out, |object| {
                 object.optional_integer(AFTER, (*after > 0).then_some(*after));
                 object.optional_integer(LIMIT, (*limit != CONNECTIONS_LIMIT).then_some((*limit).into()));
@@ -340,6 +388,13 @@ impl Request {
                 check(table, CONTAINS, |kind| contains.as_ref().is_none_or(|part| kind.allows_text(part)))
             }
             Self::Delete { id, .. } => check_integer(table, ID, Some(*id)),
+            Self::Role { target, seconds, .. } => {
+                if let RoleTarget::SenderOf(id) = target {
+                    check_integer(table, SENDER_OF, Some(*id))?;
+                }
+                check_integer(table, SECONDS, seconds.map(Into::into))
+            }
+            Self::Settings { slow_mode, .. } => check_integer(table, SLOW_MODE, slow_mode.map(Into::into)),
             Self::Connections { after, limit } => {
                 check_integer(table, AFTER, Some(*after))?;
                 check_integer(table, LIMIT, Some((*limit).into()))

@@ -3,15 +3,17 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    AccountName, Blame, Channel, ChannelName, Command, ConnectionRow, ErrorResponse, ListedChannel, StartLine as _,
-    Status, StoredMessage, Timestamp, User, encode,
+    AccountName, Blame, Channel, ChannelName, ChannelSettings, Command, ConnectionRow, ErrorResponse, ListedChannel,
+    ListedRole, Role, StartLine as _, Status, StoredMessage, Timestamp, User, encode,
     fields::{
         ACCOUNT, AUTHENTICATED, BURST, CHANNEL, CHANNEL_NAME, CHANNEL_PAGE, CHANNELS, COMPLETE, CONNECTION,
         CONNECTION_PAGE, CONNECTIONS, COUNT, DELIVERED, ENCRYPTED, FEATURES, FIRST_ID, HELLO, HISTORY_PAGE, ID, JOINED,
-        LAST_ID, LISTED, LISTED_CHANNEL, MAX_PAYLOAD, MESSAGES, NAMED, NEXT, NUMBERED, ONE_MESSAGE, PROTOCOL_VERSION,
-        RETRY_WINDOW, ROW, STATUS, STORED_MESSAGE, TIMESTAMP, UNITS_PER_SECOND, USER, USERS, WHO,
+        LAST_ID, LISTED, LISTED_CHANNEL, LISTED_ROLE, MAX_PAYLOAD, MESSAGES, NAMED, NEXT, NUMBERED, ONE_MESSAGE,
+        PROTOCOL_VERSION, RETRY_WINDOW, ROLE, ROLE_SET, ROLES, ROW, SETTINGS, STATUS, STORED_MESSAGE, TIMESTAMP,
+        UNITS_PER_SECOND, USER, USERS, WHO,
     },
     message::digits,
+    moderation::word_of,
     payload::{Members, PayloadFault},
 };
 
@@ -93,6 +95,22 @@ pub enum Response {
         /// The message's number in the channel.
         id: u64,
     },
+    /// To ROLE: it is given.
+    RoleSet {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// The role; `None` if there is none now.
+        role: Option<Role>,
+    },
+    /// To SETTINGS: those that are in force.
+    Settings {
+        /// The channel's name.
+        channel_name: ChannelName,
+        /// The settings.
+        settings: ChannelSettings,
+        /// The roles that were given, for those who may give some. None where there are none.
+        roles: Vec<ListedRole>,
+    },
     /// To CONNECTIONS: a page of the server's connections.
     Connections {
         /// The connections, in the order of their numbers.
@@ -142,6 +160,9 @@ impl Hello {
 
     /// The feature of a server that lists its channels in pages by CHANNELS.
     pub const CHANNELS: &'static str = "channels";
+
+    /// The feature of a server whose channels are moderated by DELETE, ROLE and SETTINGS.
+    pub const MODERATION: &'static str = "moderation";
 
     /// Returns whether the server has this feature.
     #[must_use]
@@ -223,6 +244,15 @@ impl Response {
                 let members = Members::read(payload, &ONE_MESSAGE)?;
                 Ok(Self::Deleted { channel_name: members.name(CHANNEL_NAME)?, id: members.integer(ID)? })
             }
+            (_, Command::Role) => {
+                let members = Members::read(payload, &ROLE_SET)?;
+                Ok(Self::RoleSet { channel_name: members.name(CHANNEL_NAME)?, role: members.role(ROLE)? })
+            }
+            (_, Command::Settings) => {
+                let (members, roles) = Members::read_list(payload, &SETTINGS, ROLES, &LISTED_ROLE, ListedRole::of)?;
+                let (channel_name, settings) = (members.name(CHANNEL_NAME)?, ChannelSettings::of(&members)?);
+                Ok(Self::Settings { channel_name, settings, roles })
+            }
             (_, Command::Connections) => {
                 let (members, connections) =
                     Members::read_list(payload, &CONNECTION_PAGE, CONNECTIONS, &ROW, ConnectionRow::of)?;
@@ -297,6 +327,22 @@ impl Response {
                 encode::start_line(out, Status::Ok);
                 encode::object(out, |object| {
                     object.text(STATUS, "deleted").text(CHANNEL_NAME, channel_name).integer(ID, *id);
+                });
+            }
+            Self::RoleSet { channel_name, role } => {
+                encode::start_line(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.text(STATUS, "set").text(CHANNEL_NAME, channel_name).text(ROLE, word_of(*role));
+                });
+            }
+            Self::Settings { channel_name, settings, roles } => {
+                encode::start_line(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.text(CHANNEL_NAME, channel_name);
+                    settings.write(object);
+                    if !roles.is_empty() {
+                        object.objects(ROLES, roles, |object, role| role.write(object));
+                    }
                 });
             }
             Self::Connections { connections, next } => {

@@ -7,7 +7,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-use super::{AccountName, Address, ChannelName, ClientMessageId, Command, Secret, Status, Timestamp, Username};
+use super::{AccountName, Address, ChannelName, ClientMessageId, Command, Role, Secret, Status, Timestamp, Username};
 
 /// Parses the text that it is given.
 struct Parse<T>(PhantomData<T>);
@@ -48,4 +48,4 @@ macro_rules! text {
     };
 }
 
-text!(AccountName, Address, ChannelName, ClientMessageId, Command, Status, Timestamp, Username);
+text!(AccountName, Address, ChannelName, ClientMessageId, Command, Role, Status, Timestamp, Username);

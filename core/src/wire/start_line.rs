@@ -52,6 +52,10 @@ pub enum Command {
     Channels,
     /// `DELETE`: delete a message of a channel.
     Delete,
+    /// `ROLE`: give somebody a role in a channel.
+    Role,
+    /// `SETTINGS`: change or show the settings of a channel.
+    Settings,
     /// `CONNECTIONS`: which connections does the server have? For its operator.
     Connections,
     /// `DISCONNECT`: end a connection. For the server's operator.
@@ -73,6 +77,8 @@ impl Command {
         Self::Who,
         Self::Channels,
         Self::Delete,
+        Self::Role,
+        Self::Settings,
         Self::Connections,
         Self::Disconnect,
     ];
@@ -95,6 +101,8 @@ impl StartLine for Command {
             b"WHO" => Self::Who,
             b"CHANNELS" => Self::Channels,
             b"DELETE" => Self::Delete,
+            b"ROLE" => Self::Role,
+            b"SETTINGS" => Self::Settings,
             b"CONNECTIONS" => Self::Connections,
             b"DISCONNECT" => Self::Disconnect,
             _ => return None,
@@ -115,6 +123,8 @@ impl StartLine for Command {
             Self::Who => "WHO",
             Self::Channels => "CHANNELS",
             Self::Delete => "DELETE",
+            Self::Role => "ROLE",
+            Self::Settings => "SETTINGS",
             Self::Connections => "CONNECTIONS",
             Self::Disconnect => "DISCONNECT",
         }

@@ -94,6 +94,9 @@ enum Command {
     #[command(subcommand)]
     Tls(tls::Tls),
     Delete(moderate::Delete),
+    #[command(name = "role")]
+    SetRole(moderate::SetRole),
+    Settings(moderate::Settings),
     #[command(subcommand)]
     Account(account::Account),
     Disconnect(ask::Disconnect),
@@ -199,6 +202,8 @@ impl Cli {
             Command::Top(top) => top.run(),
             Command::Tls(tls) => tls.run(),
             Command::Delete(delete) => delete.run(),
+            Command::SetRole(role) => role.run(),
+            Command::Settings(settings) => settings.run(),
             Command::Account(account) => account.run(),
             Command::Disconnect(disconnect) => disconnect.run(),
             Command::Man(man) => man.run(),
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn preformatted_help_fits_into_80_columns() {
-        for text in [EXIT_CODES, decode::COLUMNS, filter::HELP] {
+        for text in [EXIT_CODES, decode::COLUMNS, filter::HELP, moderate::ROLES] {
             for line in text.lines() {
                 assert!(line.chars().count() <= 80, "{line}");
             }

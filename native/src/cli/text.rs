@@ -5,7 +5,9 @@ use std::{
     io::{self, Write as _},
 };
 
-use chanwire_core::wire::{Channel, Hello, ListedChannel, Response, StartLine as _, Status, StoredMessage, User};
+use chanwire_core::wire::{
+    Channel, ChannelSettings, Hello, ListedChannel, ListedRole, Response, StartLine as _, Status, StoredMessage, User,
+};
 use chanwire_inspect::{readable, visible};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -46,6 +48,12 @@ pub(super) fn as_text(response: &Response) -> String {
         Response::Delivered { timestamp, id: Some(id) } => format!("delivered {timestamp} as {id}\n"),
         Response::Hello(hello) => hello_lines(hello),
         Response::Deleted { channel_name, id } => format!("deleted message {id} of {}\n", visible(channel_name)),
+        Response::RoleSet { channel_name, role: Some(role) } => format!("{role} in {}\n", visible(channel_name)),
+        Response::RoleSet { channel_name, role: None } => format!("no role in {}\n", visible(channel_name)),
+        Response::Settings { settings: ChannelSettings { members_only, slow_mode }, roles, .. } => {
+            let settings = format!("members_only: {members_only}\nslow_mode: {slow_mode}\n");
+            settings + &roles.iter().map(role_line).collect::<String>()
+        }
         Response::Disconnected { connection } => format!("disconnected {connection}\n"),
         Response::History { messages, .. } => messages.iter().map(message_line).collect(),
         Response::Error(error) => format!("{}: {}\n", visible(&error.error), visible(&error.details)),
@@ -69,6 +77,12 @@ fn hello_lines(hello: &Hello) -> String {
         }
     }
     lines
+}
+
+/// Formats a role of a channel as one line.
+fn role_line(ListedRole { target, role, until }: &ListedRole) -> String {
+    let until = until.map_or(String::new(), |until| format!(" until {until}"));
+    format!("{role:<9}  {target}{until}\n")
 }
 
 /// Formats a user of a channel as one line.

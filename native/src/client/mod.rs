@@ -9,6 +9,7 @@ mod connector;
 mod error;
 mod gate;
 mod host;
+mod moderation;
 mod repeat;
 mod sending;
 mod sign_in;
@@ -38,6 +39,7 @@ pub(crate) use self::{
 };
 pub use self::{
     error::{Error, ErrorKind},
+    moderation::Moderation,
     sign_in::SignInError,
     subscription::{Subscription, SubscriptionEvent},
 };
@@ -355,18 +357,6 @@ impl Client {
         left.map(|_| who)
     }
 
-    /// Deletes a message of a channel, for its host. When this returns, its text is replaced, and the record of its
-    /// deletion is the channel's newest message. A message that is deleted already is left as it is.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Refused`] among others where the client may not delete it, or where the channel does not keep it; see
-    /// [`ErrorKind`].
-    pub async fn delete(&self, channel_name: &ChannelName, id: u64) -> Result<(), Error> {
-        let request = Request::Delete { channel_name: channel_name.clone(), id };
-        self.ask_host(channel_name, request).await.map(drop)
-    }
-
     /// Joins a channel: its messages come from `from` on. A guest that joins so has no name, and [`who`](Self::who)
     /// only counts it.
     ///
@@ -461,6 +451,8 @@ impl Client {
                 | Request::Hello { .. }
                 | Request::Channels { .. }
                 | Request::Delete { .. }
+                | Request::Role { .. }
+                | Request::Settings { .. }
         );
         match self.connection(server).await?.request(request.clone()).await {
             Err(Unanswered { error, sent }) if is_lost(&error) && (is_repeatable || !sent) => {

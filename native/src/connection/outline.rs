@@ -22,7 +22,9 @@ impl fmt::Debug for Outline<'_> {
             | Request::Join { channel_name, .. }
             | Request::Leave { channel_name }
             | Request::History { channel_name, .. }
-            | Request::Delete { channel_name, .. } => outline.field("channel_name", &channel_name.len()),
+            | Request::Delete { channel_name, .. }
+            | Request::Role { channel_name, .. }
+            | Request::Settings { channel_name, .. } => outline.field("channel_name", &channel_name.len()),
             Request::Channels { contains: Some(contains), .. } => outline.field("contains", &contains.len()),
             _ => &mut outline,
         }

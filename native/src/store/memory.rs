@@ -7,10 +7,10 @@ use std::{
 
 use chanwire_core::{
     hub::{
-        ChannelLog, ChannelRecord, MAX_COMMIT, Query, ReadId, ReleasedChannel, SendRecord, Snapshot, StoreCommand,
-        StoreOutcome, Write,
+        ChannelLog, ChannelRecord, MAX_COMMIT, ModerationRecord, Query, ReadId, ReleasedChannel, SendRecord, Snapshot,
+        StoreCommand, StoreOutcome, Write,
     },
-    wire::{AccountName, ChannelName, HistoryRange, StoredMessage, Timestamp},
+    wire::{AccountName, ChannelName, ChannelSettings, HistoryRange, StoredMessage, Timestamp},
 };
 
 use super::{
@@ -31,6 +31,8 @@ struct Stored {
     /// The accounts that names belong to. Each of these names has messages, be they none.
     owners: BTreeMap<ChannelName, AccountName>,
     sends: Vec<SendRecord>,
+    /// Roles and settings. Each of these names has messages, be they none.
+    moderation: BTreeMap<ChannelName, ModerationRecord>,
     is_closed: bool,
 }
 
@@ -74,6 +76,7 @@ impl Stored {
                 .cloned()
                 .collect(),
             logs: self.messages.iter().filter(|(name, _)| is_wanted(name)).map(log).collect(),
+            moderation: self.moderation.values().filter(|one| is_wanted(&one.channel_name)).cloned().collect(),
             sends: sends.filter(|send| is_wanted(&send.channel_name)).cloned().collect(),
             damaged: Vec::new(),
         }
@@ -102,7 +105,13 @@ impl Stored {
                     self.channels.remove(channel_name).map(|record| ReleasedChannel { record, until: *until });
                 self.released.extend(released.map(|released| (channel_name.clone(), released)));
             }
+            Write::SetRole { channel_name, subject, role } => {
+                self.moderated(channel_name).set_role(subject, *role);
+            }
+            Write::SetSettings { channel_name, settings } => self.moderated(channel_name).settings = *settings,
+            Write::DropModeration(name) => drop(self.moderation.remove(name)),
             Write::DropName(name) => {
+                self.moderation.remove(name);
                 self.messages.remove(name);
                 self.sends.retain(|send| send.channel_name != *name);
             }
@@ -119,6 +128,12 @@ impl Stored {
                 messages.push(record.clone());
             }
         }
+    }
+
+    fn moderated(&mut self, channel_name: &ChannelName) -> &mut ModerationRecord {
+        self.messages.entry(channel_name.clone()).or_default();
+        let new = || ModerationRecord::new(channel_name.clone(), ChannelSettings::default());
+        self.moderation.entry(channel_name.clone()).or_insert_with(new)
     }
 
     fn read(&self, query: &Query) -> Vec<StoredMessage> {

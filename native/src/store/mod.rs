@@ -27,6 +27,7 @@ mod migration;
 mod reader;
 mod restore;
 mod retention;
+mod roles;
 mod room;
 mod rows;
 mod schema;

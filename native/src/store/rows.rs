@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fmt, mem, path::Path};
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, DamagedName, ReleasedChannel, Snapshot},
-    wire::{AccountName, Address, Channel, ChannelName, NotAName, StoredMessage, Timestamp, Username},
+    hub::{ChannelLog, ChannelRecord, DamagedName, ModerationRecord, ReleasedChannel, Snapshot},
+    wire::{AccountName, Address, Channel, ChannelName, ChannelSettings, NotAName, StoredMessage, Timestamp, Username},
 };
 use rusqlite::{Connection, Error::FromSqlConversionFailure, OptionalExtension as _, Row, params, types::Type};
 
@@ -12,7 +12,7 @@ use super::{
     StoreError,
     checksum::Checksum,
     message_key::{id_of, key_range},
-    sends,
+    roles, sends,
 };
 
 /// A reason why a row cannot be used.
@@ -20,17 +20,17 @@ use super::{
 pub(super) enum RowError {
     /// SQLite failed.
     Sqlite(rusqlite::Error),
-    /// A row of `channels`, `logs` or `sends` is damaged.
+    /// A row of `channels`, `logs`, `roles` or `sends` is damaged.
     Row(DamagedRow),
     /// A message is damaged or missing.
     Damaged(String),
 }
 
-/// A damaged row of `channels`, `logs` or `sends`.
+/// A damaged row of `channels`, `logs`, `roles` or `sends`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DamagedRow {
     pub(super) table: &'static str,
-    /// Its primary key.
+    /// Its primary key, or the log of a role.
     pub(super) id: i64,
     /// The name in it, which may be damaged.
     pub(super) channel_name: Option<String>,
@@ -47,6 +47,11 @@ impl DamagedRow {
     /// Describes a row of `sends`, which has the keys of several channels.
     pub(super) fn of_sends(row: &Row<'_>) -> Self {
         Self { channel_name: None, ..Self::unsound(sends::TABLE, row, 0) }
+    }
+
+    /// Describes a row of `roles`.
+    pub(super) fn of_role(row: &Row<'_>, channel_name: &ChannelName) -> Self {
+        Self { channel_name: Some(channel_name.as_str().to_owned()), ..Self::unsound(roles::TABLE, row, 0) }
     }
 
     /// Describes a row with a wrong checksum.
@@ -110,6 +115,15 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
+/// Reads 0 or 1 from a column.
+fn flag(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {
+    match row.get(column)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        number => Err(rusqlite::Error::IntegralValueOutOfRange(column, number)),
+    }
+}
+
 /// Reads a channel's name from a column.
 fn channel_name(row: &Row<'_>, column: usize) -> rusqlite::Result<ChannelName> {
     let text = row.get_ref(column)?.as_str()?;
@@ -139,11 +153,13 @@ pub(super) struct LogRow {
     pub(super) since: i64,
     /// The account that the name belongs to.
     pub(super) account: Option<AccountName>,
+    pub(super) settings: ChannelSettings,
 }
 
 impl LogRow {
     const TABLE: &str = "logs";
-    const COLUMNS: &str = "log, name, last_id, first_id, last_timestamp, bytes, since, account, checksum";
+    const COLUMNS: &str =
+        "log, name, last_id, first_id, last_timestamp, bytes, since, account, members_only, slow_mode, checksum";
 
     fn select(which: &str) -> String {
         format!("SELECT {} FROM logs {which}", Self::COLUMNS)
@@ -151,7 +167,8 @@ impl LogRow {
 
     /// Creates the log of a name that has no message.
     pub(super) fn new(log: i64, name: ChannelName) -> Self {
-        Self { log, name, last_id: 0, first_id: 1, last_timestamp: 0, bytes: 0, since: 0, account: None }
+        let (settings, account) = (ChannelSettings::default(), None);
+        Self { log, name, last_id: 0, first_id: 1, last_timestamp: 0, bytes: 0, since: 0, account, settings }
     }
 
     /// Finds the log of this name.
@@ -199,8 +216,9 @@ impl LogRow {
                 bytes: id(row, 5)?,
                 since: row.get(6)?,
                 account: account(row, 7)?,
+                settings: ChannelSettings { members_only: flag(row, 8)?, slow_mode: row.get(9)? },
             };
-            Ok((read, row.get(8)?))
+            Ok((read, row.get(10)?))
         };
         let sound = read().ok().filter(|(read, checksum)| read.checksum().is_ok_and(|sum| sum == *checksum));
         sound.map(|(read, _)| read).ok_or_else(|| DamagedRow::unsound(Self::TABLE, row, 1))
@@ -210,15 +228,21 @@ impl LogRow {
         let sum = Checksum::default().number(self.log).text(&self.name);
         let sum = sum.number(integer(self.last_id)?).number(integer(self.first_id)?).number(self.last_timestamp);
         let sum = sum.number(integer(self.bytes)?).number(self.since);
-        Ok(sum.text_if(self.account.as_deref()).finish())
+        let sum = sum.text_if(self.account.as_deref());
+        let ChannelSettings { members_only, slow_mode } = self.settings;
+        let sum = if members_only { sum.text("members_only") } else { sum };
+        let sum = if slow_mode > 0 { sum.text("slow_mode").number(slow_mode.into()) } else { sum };
+        Ok(sum.finish())
     }
 
     /// Writes the row, replacing one with the same number.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut write = connection.prepare_cached(
-            "INSERT INTO logs (log, name, last_id, first_id, last_timestamp, bytes, since, account, checksum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (log) DO UPDATE SET last_id = ?3, first_id = ?4,
-             last_timestamp = ?5, bytes = ?6, since = ?7, account = ?8, checksum = ?9",
+            "INSERT INTO logs (log, name, last_id, first_id, last_timestamp, bytes, since, account, members_only, slow_mode,
+                 checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (log) DO UPDATE SET last_id = ?3,
+             first_id = ?4, last_timestamp = ?5, bytes = ?6, since = ?7, account = ?8, members_only = ?9, slow_mode = ?10,
+             checksum = ?11",
         )?;
         write.execute(params![
             self.log,
@@ -229,6 +253,8 @@ impl LogRow {
             integer(self.bytes)?,
             self.since,
             self.account.as_deref(),
+            self.settings.members_only,
+            self.settings.slow_mode,
             self.checksum()?
         ])?;
         Ok(())
@@ -451,11 +477,18 @@ pub(super) fn snapshot(connection: &Connection) -> Result<(Snapshot, Vec<Damaged
     }
     LogRow::for_each(connection, |log| {
         match log {
-            Ok(log) => found.logs.push(log.into()),
+            Ok(log) => {
+                let settings = log.settings;
+                if settings != ChannelSettings::default() {
+                    found.moderation.push(ModerationRecord::new(log.name.clone(), settings));
+                }
+                found.logs.push(log.into());
+            }
             Err(row) => damaged.push(row),
         }
         Ok(())
     })?;
+    damaged.extend(roles::add_all(connection, &mut found)?);
     if damaged.is_empty() {
         return Ok((found, damaged));
     }
@@ -474,6 +507,7 @@ pub(super) fn snapshot(connection: &Connection) -> Result<(Snapshot, Vec<Damaged
     found.channels.retain(|record| !names.contains(&record.channel.channel_name));
     found.released.retain(|released| !names.contains(&released.record.channel.channel_name));
     found.logs.retain(|log| !names.contains(&log.channel_name));
+    found.moderation.retain(|record| !names.contains(&record.channel_name));
     Ok((found, damaged))
 }
 
@@ -484,18 +518,28 @@ pub(super) fn snapshot_of(
 ) -> Result<(Snapshot, Vec<DamagedRow>), RowError> {
     let (mut found, mut damaged) = (Snapshot::default(), Vec::new());
     for name in names {
-        match (find_channel(connection, name), LogRow::find(connection, name)) {
-            (Err(RowError::Row(row)), _) | (_, Err(RowError::Row(row))) => {
+        let (channel, log) = (find_channel(connection, name), LogRow::find(connection, name));
+        let roles = match &log {
+            Ok(Some(log)) => roles::of_log(connection, log)?,
+            Ok(None) | Err(_) => Ok(Vec::new()),
+        };
+        match (channel, log, roles) {
+            (Err(RowError::Row(row)), ..) | (_, Err(RowError::Row(row)), _) | (.., Err(row)) => {
                 found.damaged.push(DamagedName { channel_name: Some(name.clone()), position: row.position() });
                 damaged.push(row);
             }
-            (channel, log) => {
+            (channel, log, Ok(roles)) => {
+                let log = log?;
+                let settings = log.as_ref().map(|log| log.settings).unwrap_or_default();
+                if settings != ChannelSettings::default() || !roles.is_empty() {
+                    found.moderation.push(ModerationRecord { channel_name: name.clone(), settings, roles });
+                }
                 match channel? {
                     Some((record, None)) => found.channels.push(record),
                     Some((record, Some(until))) => found.released.push(ReleasedChannel { record, until }),
                     None => {}
                 }
-                found.logs.extend(log?.map(Into::into));
+                found.logs.extend(log.map(Into::into));
             }
         }
     }
@@ -505,6 +549,9 @@ pub(super) fn snapshot_of(
 /// Reads the names by which a row is found in the index, since the name in a damaged row may be wrong.
 fn names_in_index(connection: &Connection, row: &DamagedRow) -> rusqlite::Result<Vec<String>> {
     let DamagedRow { table, id, .. } = row;
+    if *table == roles::TABLE {
+        return Ok(Vec::new());
+    }
     let sql = format!("SELECT name, rowid FROM {table} INDEXED BY sqlite_autoindex_{table}_1 ORDER BY name");
     let mut select = connection.prepare(&sql)?;
     let (mut rows, mut names) = (select.query([])?, Vec::new());
@@ -601,7 +648,7 @@ pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
 #[cfg(test)]
 pub(super) fn seal(connection: &Connection) {
     let seal = "UPDATE logs SET checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since)
-            WHERE account IS NULL;
+            WHERE account IS NULL AND members_only = 0 AND slow_mode = 0;
         UPDATE channels SET checksum = row_checksum(position, name, host, port, registered_from, lease, released)
             WHERE account IS NULL;";
     connection.execute_batch(seal).unwrap();

@@ -399,7 +399,7 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
     let failed = |cause| StoreError::sqlite("open", file)(cause);
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
     let whole = pages <= CHECKED_WHOLE || version(connection).map_err(failed)? < KNOWN;
-    let parts = if whole { &[None][..] } else { &[Some("channels"), Some("logs"), Some("sends")] };
+    let parts = if whole { &[None][..] } else { &[Some("channels"), Some("logs"), Some("roles"), Some("sends")] };
     for part in parts {
         if let Some(problem) = fault(connection, *part).map_err(failed)? {
             return Err(StoreError::Damaged { file: file.to_owned(), problem });

@@ -11,7 +11,7 @@ use std::{
 
 use chanwire_core::{
     hub::{ChannelRecord, SendKey, Snapshot, Write},
-    wire::{ChannelName, StoredMessage},
+    wire::{ChannelName, ChannelSettings, StoredMessage},
 };
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, config::DbConfig, params};
 
@@ -28,6 +28,7 @@ use super::{
     migration::{self, Reports},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
+    roles,
     room::Room,
     rows::{self, DamagedRow, LogRow, MessageChecksums, MessageColumns, RowError},
     schema,
@@ -595,6 +596,32 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
                 };
                 deleted.map(note).err()
             }
+            Write::SetRole { .. } | Write::SetSettings { .. } => {
+                let tail = match tails.entry(name) {
+                    Entry::Occupied(tail) => Ok(tail.into_mut()),
+                    Entry::Vacant(entry) => Tail::of(transaction, name, numbers)?.map(|tail| entry.insert(tail)),
+                };
+                let set = |tail: &mut Tail| {
+                    if let Write::SetSettings { settings, .. } = write {
+                        tail.log.settings = *settings;
+                    }
+                };
+                tail.map(set).err()
+            }
+            Write::DropModeration(_) => match (tails.get_mut(name), LogRow::find(transaction, name)) {
+                (Some(tail), _) => {
+                    tail.log.settings = ChannelSettings::default();
+                    None
+                }
+                (None, Ok(Some(mut log))) => {
+                    log.settings = ChannelSettings::default();
+                    tails.insert(name, Tail { log, checksums: MessageChecksums::new(name) });
+                    None
+                }
+                (None, Ok(None)) => None,
+                (None, Err(RowError::Row(row))) => Some(Refusal::Row(row)),
+                (None, Err(error)) => return Err(error),
+            },
             _ => damaged(transaction, name)?.map(Refusal::Row),
         };
         if let Some(refusal) = refusal {
@@ -622,6 +649,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
             Write::DropName(channel_name) => match LogRow::find(transaction, channel_name)? {
                 Some(log) if log.first_id > log.last_id && log.account.is_none() => {
                     transaction.prepare_cached("DELETE FROM logs WHERE log = ?1")?.execute([log.log])?;
+                    roles::drop_of_log(transaction, log.log)?;
                     forgotten.push((channel_name.as_str(), log.last_id));
                 }
                 // A name with messages, or of an account, is never dropped.
@@ -631,7 +659,17 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
                 ),
                 None => {}
             },
-            Write::Append { .. } | Write::Delete { .. } => {}
+            Write::SetRole { channel_name, subject, role } => {
+                if let Some(Tail { log, .. }) = tails.get(channel_name) {
+                    roles::set(transaction, log.log, channel_name, subject, role.as_ref())?;
+                }
+            }
+            Write::DropModeration(channel_name) => {
+                if let Some(Tail { log, .. }) = tails.get(channel_name) {
+                    roles::drop_of_log(transaction, log.log)?;
+                }
+            }
+            Write::SetSettings { .. } | Write::Append { .. } | Write::Delete { .. } => {}
         }
     }
     replace_deleted(transaction, &deletions)?;

@@ -7,7 +7,7 @@ use chanwire_core::{
     endpoint::{Client, ClientEvent, ConnectionAction, Deadline, Endpoint as _, Misuse, ProtocolViolation},
     wire::{
         Address, Channel, ChannelName, Command, Decoder, HistoryRange, Host, Item, JoinFrom, Message, Notice, Request,
-        Response, Status, StoredMessage,
+        Response, Role, RoleTarget, Status, StoredMessage,
     },
 };
 
@@ -58,7 +58,7 @@ fn op(kind: u8, argument: u8) -> Op {
 
 fn some_request(which: u8) -> Request {
     let channel_name = named("test_channel");
-    match which % 8 {
+    match which % 10 {
         0 => Request::List,
         1 => {
             let address = Address::new("127.0.0.1", 22_236).unwrap();
@@ -68,6 +68,11 @@ fn some_request(which: u8) -> Request {
         3 => Request::Join { channel_name, from: JoinFrom::After(7), username: None },
         4 => Request::Leave { channel_name },
         6 => Request::Delete { channel_name, id: 7 },
+        7 => {
+            let target = RoleTarget::Account("ann".parse().unwrap());
+            Request::Role { channel_name, target, role: Some(Role::Muted), seconds: None }
+        }
+        8 => Request::Settings { channel_name, members_only: None, slow_mode: None },
         5 => Request::History { channel_name, range: HistoryRange::Last, limit: 10 },
         _ => {
             let (username, message_content) = (named("user1"), "Hello, World!".into());

@@ -221,7 +221,13 @@ impl Clock {
 fn weight(item: &Seen<Command>) -> Option<usize> {
     match item {
         Seen::Frame {
-            head: Command::List | Command::History | Command::Who | Command::Channels | Command::Connections,
+            head:
+                Command::List
+                | Command::History
+                | Command::Who
+                | Command::Channels
+                | Command::Settings
+                | Command::Connections,
             ..
         } => Some(262_144),
         // The server refuses it itself, over plain text.

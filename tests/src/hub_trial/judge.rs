@@ -9,10 +9,13 @@ use std::{
 use chanwire_core::{
     Time,
     endpoint::{Reply, Ticket},
-    hub::{Act, ActKind, ChannelRecord, Moment, Peer, SendKey, SendRecord, StoreCommand, StoreOutcome, Write},
+    hub::{
+        Act, ActKind, ChannelRecord, GivenRole, Moment, Peer, RoleSubject, SendKey, SendRecord, StoreCommand,
+        StoreOutcome, Write,
+    },
     wire::{
-        AccountName, ChannelName, Command, ErrorResponse, HistoryRange, Host, Message, Request, Response, Status,
-        StoredMessage, Timestamp,
+        AccountName, ChannelName, Command, ErrorResponse, HistoryRange, Host, Message, Request, Response, RoleTarget,
+        Status, StoredMessage, Timestamp, Username,
     },
 };
 
@@ -43,8 +46,12 @@ pub(super) struct Carried {
     hosts: BTreeMap<ChannelName, Candidates>,
     unhosts: BTreeMap<ChannelName, Candidates>,
     deletes: BTreeMap<(ChannelName, u64), Candidates>,
-    /// The deletions that are to be logged if they are stored.
-    acts: BTreeSet<(ChannelName, u64)>,
+    /// The roles and settings.
+    moderated: BTreeMap<ChannelName, Candidates>,
+    /// The acts that are to be logged if they are stored.
+    acts: Vec<(ChannelName, ActKind)>,
+    /// When the messages of each sender in channels with slow mode were received.
+    pub(super) sent: BTreeMap<(ChannelName, Username), Option<Time>>,
     /// The contents of the messages.
     messages: BTreeSet<String>,
     /// The messages with keys.
@@ -107,7 +114,7 @@ impl Finished {
     fn take_write(&mut self, id: u64, exchange: &Exchange, reply: &[u8], disk: &Disk) -> Option<Response> {
         // Another request for the same channel may have waited, and is decided by what is stored now.
         let may_be = |response: &Response| [response, &not_stored()].iter().any(|such| encode(such) == reply);
-        let Carried { hosts, unhosts, deletes, messages, .. } = &mut self.unanswered;
+        let Carried { hosts, unhosts, deletes, moderated, messages, .. } = &mut self.unanswered;
         match &exchange.request {
             // Those with a key are looked up by it.
             Request::Message(message) if message.client_message_id.is_some() => None,
@@ -130,6 +137,18 @@ impl Finished {
                 let target = (channel_name.clone(), *message);
                 let its = may_be(&deleted) && deletes.get(&target)?.has(id, &exchange.ticket);
                 its.then(|| deletes.remove(&target)).map(|_| deleted)
+            }
+            Request::Role { channel_name, role, .. } => {
+                let set = Response::RoleSet { channel_name: channel_name.clone(), role: *role };
+                let its = may_be(&set) && moderated.get(channel_name)?.has(id, &exchange.ticket);
+                its.then(|| moderated.remove(channel_name)).map(|_| set)
+            }
+            Request::Settings { channel_name, .. } => {
+                let is_set = reply.starts_with(b"OK") || reply == encode(&not_stored());
+                let its = is_set && moderated.get(channel_name)?.has(id, &exchange.ticket);
+                moderated.remove(channel_name).filter(|_| its)?;
+                // By what is stored now.
+                Some(decode(Command::Settings, reply).unwrap_or_else(not_stored))
             }
             _ => None,
         }
@@ -243,7 +262,9 @@ impl Trial {
         };
         // A page answers one HISTORY; others that it lets go on are decided by what is known.
         let give_up = failed && self.finished.as_ref().is_some_and(|finished| finished.was_read);
+        let is_revoked = client.subscriptions.closed.as_ref().is_some_and(|error| error.error == "Access revoked");
         match (&expected, &exchange.request) {
+            _ if is_revoked && bytes == encode(&revoked()) => {}
             (_, Request::Auth(_)) => {
                 let expected = authenticated.unwrap_or_else(|| panic!("no answer is due to {:?}", exchange.request));
                 assert_eq!(text(&bytes), text(&encode(&expected)), "{:?}", exchange.request);
@@ -261,8 +282,15 @@ impl Trial {
                     &bytes,
                 ) => {}
             // The store could not be read either.
-            (_, Request::Host(_) | Request::Message(_) | Request::Unhost { .. } | Request::Delete { .. })
-                if failed && bytes == encode(&not_stored()) => {}
+            (
+                _,
+                Request::Host(_)
+                | Request::Message(_)
+                | Request::Unhost { .. }
+                | Request::Delete { .. }
+                | Request::Role { .. }
+                | Request::Settings { .. },
+            ) if failed && bytes == encode(&not_stored()) => {}
             (_, Request::Join { .. } | Request::History { .. })
                 if give_up && bytes == encode(&Response::Error(history_failed())) => {}
             (_, Request::History { channel_name, range, limit })
@@ -270,6 +298,7 @@ impl Trial {
                     page.query.channel_name == *channel_name && !bytes.starts_with(b"REQUEST_ERROR")
                 }) =>
             {
+                assert_eq!(self.model.refuse_to_read(client.peer, channel_name), None, "what is shown may not be read");
                 let (_, known) = self.model.log(channel_name);
                 let is_pending = |message: &StoredMessage| is_being_deleted(self.command.as_ref(), &self.disk, message);
                 check_history(&bytes, &page, &self.disk, known, (channel_name, *range, *limit), is_pending);
@@ -330,6 +359,24 @@ impl Trial {
                     assert_eq!(text(&bytes), text(&encode(&refusal)), "{stored:?}");
                 }
             }
+            (Decision::Append(name), Request::Message(_))
+                if let Some(refusal) = self.model.refuse_to_write(client.peer, name) =>
+            {
+                assert_eq!(text(&bytes), text(&encode(&refusal)), "{:?}", exchange.request);
+            }
+            (Decision::Append(name), Request::Message(message)) if bytes.starts_with(SLOW_MODE.as_bytes()) => {
+                let most = self.model.slow_mode(client.peer, name);
+                let sent = (name.clone(), message.username.clone());
+                let Some(last) = self.sent.get(&sent) else { panic!("nothing was sent before {message:?}") };
+                let left = |last: Time| u64::from(most).saturating_sub(exchange.at.time.since(last).as_secs());
+                let is_so = |left: u64| left > 0 && encode(&slow_mode(name, left, exchange.said_hello)) == bytes;
+                // Unless it was in the commit that has just stored another message of its sender.
+                let is_right = match last {
+                    Some(last) => is_so(left(*last)) || is_so(most.into()),
+                    None => (1..=u64::from(most)).any(is_so),
+                };
+                assert!(is_right, "{message:?} of {:?} after {last:?}: {}", exchange.at, text(&bytes));
+            }
             (Decision::Append(name), Request::Message(_)) => {
                 check_error(&bytes, "Limit reached");
                 let (_, last_id) = self.model.log(name);
@@ -354,13 +401,14 @@ impl Trial {
                 assert_eq!(text(&bytes), text(&encode(&who)), "{:?}", exchange.request);
             }
             (Decision::Page, Request::Channels { after, limit, contains }) => {
-                check_channels(&bytes, &self.model, (*after, *limit, contains.as_deref()));
+                check_channels(&bytes, &self.model, client.peer, (*after, *limit, contains.as_deref()));
             }
             (
                 Decision::Append(_)
                 | Decision::Put
                 | Decision::Remove
                 | Decision::Delete
+                | Decision::Moderate(_)
                 | Decision::Here(_)
                 | Decision::Page,
                 request,
@@ -451,6 +499,23 @@ impl Trial {
                     assert!(message.id <= self.model.limits.max_id, "'{name}' has had all its messages");
                     let expected = log.1.map_or(exchange.at.wall, |last| last.max(exchange.at.wall));
                     assert_eq!(message.timestamp, expected, "the time of {message:?}");
+                    let (at, request, asked) = (exchange.at.time, request.clone(), exchange.request.clone());
+                    let senders = self.clients.values().filter(|client| client.asks(&asked));
+                    let may_write: Vec<Peer> = senders.map(|client| client.peer).collect();
+                    let may_write =
+                        may_write.into_iter().filter(|peer| self.model.refuse_to_write(*peer, name).is_none());
+                    let slow = may_write.map(|peer| self.model.slow_mode(peer, name)).min();
+                    let Some(slow) = slow else { panic!("{message:?} is stored, and its sender may not write") };
+                    let sent = (name.clone(), message.username.clone());
+                    let before = carried.sent.get(&sent).or_else(|| self.sent.get(&sent)).copied().flatten();
+                    let passed = before.map(|before| at.since(before));
+                    // Which of several messages with one key is stored is not known.
+                    let is_slow = passed.is_none_or(|passed| passed.as_secs() >= slow.into()) || send_key.is_some();
+                    assert!(is_slow, "{message:?} is stored {passed:?} after another, in slow mode of {slow} s");
+                    if self.model.moderated(name).0.slow_mode > 0 {
+                        carried.sent.insert(sent, send_key.is_none().then_some(at));
+                    }
+                    let request = &request;
                     *log = (message.id, Some(message.timestamp));
                     assert_eq!(send_key.is_some(), request.client_message_id.is_some(), "the key of {request:?}");
                     if let Some(key) = send_key {
@@ -477,7 +542,12 @@ impl Trial {
                     let log = logs.entry(name).or_insert((self.disk.last_id(name), self.disk.last_timestamp(name)));
                     let request = Request::Delete { channel_name: name.clone(), id: tombstone.id };
                     let candidates = Candidates::are(&self.clients, |client, asked| {
-                        let username = if client.peer == Peer::Operator { "operator" } else { "host" };
+                        let is_host = self.model.is_host(client.peer, name);
+                        let username = match client.peer {
+                            Peer::Operator => "operator",
+                            _ if is_host => "host",
+                            _ => "moderator",
+                        };
                         *asked == request
                             && *record.username == *username
                             && self.model.decide(client.peer, client.listener, asked) == Decision::Delete
@@ -493,8 +563,42 @@ impl Trial {
                     let content = format!("Deleted message {}", tombstone.id);
                     assert_eq!((record.deletes, &record.message_content), (Some(tombstone.id), &content));
                     *log = (record.id, Some(record.timestamp));
-                    carried.acts.insert(target.clone());
+                    carried.acts.push((name.clone(), ActKind::Deleted { id: tombstone.id }));
                     carried.deletes.insert(target, candidates);
+                }
+                // Of a role that has ended.
+                Write::SetRole { channel_name, subject, role: None }
+                    if self.disk.moderation(channel_name).is_some_and(|record| {
+                        let (_, in_force) = self.model.moderated(channel_name);
+                        let is_it = |(other, _): &(RoleSubject, GivenRole)| other == subject;
+                        record.roles.iter().any(is_it) && !in_force.iter().any(is_it)
+                    }) => {}
+                Write::SetRole { channel_name: name, .. } | Write::SetSettings { channel_name: name, .. } => {
+                    assert!(names.insert(name), "'{name}' is changed twice in one commit");
+                    let candidates = Candidates::are(&self.clients, |client, request| {
+                        matches!(request, Request::Role { .. } | Request::Settings { .. })
+                            && self.model.decide(client.peer, client.listener, request)
+                                == Decision::Moderate(write.clone())
+                    });
+                    assert!(!candidates.is_empty(), "nobody may have {write:?} stored now");
+                    let kind = match write {
+                        Write::SetRole { subject, role, .. } => {
+                            ActKind::RoleSet { subject: subject.clone(), role: *role }
+                        }
+                        Write::SetSettings { settings, .. } => ActKind::SettingsChanged(*settings),
+                        other => unreachable!("{other:?}"),
+                    };
+                    carried.acts.push((name.clone(), kind));
+                    carried.moderated.insert(name.clone(), candidates);
+                }
+                // The model knows when there is nothing more.
+                Write::DropModeration(name) => {
+                    let is_next = writes.iter().any(|write| match write {
+                        Write::RemoveChannel(next) => next == name,
+                        Write::PutChannel(record) => record.channel.channel_name == *name,
+                        _ => false,
+                    });
+                    assert!(is_next, "'{name}' loses its roles, and stays as it is");
                 }
                 Write::PutChannel(record) => {
                     let name = &record.channel.channel_name;
@@ -559,24 +663,30 @@ impl Trial {
     }
 
     /// Checks that an act which is logged is stored, and of a peer that may have asked for it.
-    pub(super) fn acted(&mut self, Act { connection, peer, channel_name, kind: ActKind::Deleted { id }, .. }: &Act) {
-        let target = (channel_name.clone(), *id);
-        let deletes = self.finished.as_mut().map(|finished| &mut finished.unanswered.acts);
-        let is_its = deletes.is_some_and(|acts| acts.remove(&target));
-        assert!(is_its, "{target:?} is said to be deleted, and the commit did not do it");
+    pub(super) fn acted(&mut self, Act { connection, peer, channel_name, kind, .. }: &Act) {
+        let target = (channel_name.clone(), kind.clone());
+        let acts = self.finished.as_mut().map(|finished| &mut finished.unanswered.acts);
+        let is_its = acts.is_some_and(|acts| {
+            let place = acts.iter().position(|act| *act == target);
+            place.map(|place| acts.remove(place)).is_some()
+        });
+        assert!(is_its, "{target:?} is said to be done, and the commit did not do it");
         let client = self.clients.get(&connection.0).expect("a connection");
         let known = match client.peer {
             Peer::Address(ip) => Peer::Address(plain(ip)),
             other => other,
         };
-        assert_eq!(*peer, known, "who deleted {target:?}");
+        assert_eq!(*peer, known, "who did {target:?}");
     }
 
     /// Checks that everything that was with the store is answered.
     pub(super) fn check_finished(&mut self, finished: Finished) {
-        let Carried { hosts, unhosts, deletes, acts, mut messages, .. } = finished.unanswered;
+        let Carried { hosts, unhosts, deletes, moderated, acts, mut messages, .. } = finished.unanswered;
         let is_stored = finished.outcome == StoreOutcome::Committed;
-        assert!(!is_stored || acts.is_empty(), "{acts:?} are deleted, and that is not logged");
+        assert!(!is_stored || acts.is_empty(), "{acts:?} are done, and that is not logged");
+        for (name, candidates) in &moderated {
+            assert!(self.drop_disconnected(candidates), "the ROLE or SETTINGS of '{name}' is not answered");
+        }
         for (target, candidates) in &deletes {
             assert!(self.drop_disconnected(candidates), "the DELETE of {target:?} is not answered");
         }
@@ -631,6 +741,29 @@ impl Trial {
         }
     }
 
+    /// Checks that the store has the roles and settings that are in force, and that nobody has joined what it may not read.
+    fn check_moderation(&self) {
+        if !self.trusted {
+            return;
+        }
+        let names: BTreeSet<&str> = self.model.names().into_iter().chain(self.disk.moderated_names()).collect();
+        for name in names {
+            let (settings, roles) = self.model.moderated(name);
+            let stored = self.disk.moderation(name);
+            assert_eq!(settings, stored.map(|record| record.settings).unwrap_or_default(), "the settings of '{name}'");
+            let stored = stored.map_or(&[][..], |record| &record.roles);
+            assert!(roles.iter().all(|role| stored.contains(role)), "{roles:?} of '{name}', and {stored:?} is stored");
+            let is_over = |given: &GivenRole| given.until.is_some_and(|until| until <= super::wall(self.now));
+            let extra = stored.iter().find(|role| !roles.contains(role) && !is_over(&role.1));
+            assert_eq!(extra, None, "a role of '{name}' that is stored");
+            for (id, client) in self.clients.iter().filter(|(_, client)| !client.disconnected) {
+                let is_in = client.subscriptions.joined.contains_key(name);
+                let may_read = self.model.refuse_to_read(client.peer, name).is_none();
+                assert!(!is_in || may_read, "connection {id} has joined '{name}' and may not read it");
+            }
+        }
+    }
+
     /// Checks the laws that hold when the hub has no output left.
     pub(super) fn check_idle(&mut self) {
         let open = self.open();
@@ -646,6 +779,7 @@ impl Trial {
                 if !self.verifications.is_empty() {
                     return;
                 }
+                self.check_moderation();
                 if self.clients.values().all(|client| client.disconnected || !client.subscriptions.has_page) {
                     self.check_pushes();
                 }
@@ -679,6 +813,12 @@ impl Client {
             return open.any(|exchange| such(&exchange.request));
         }
         open.next().is_some_and(|exchange| such(&exchange.request))
+    }
+
+    /// Returns whether it has sent this request, which is not answered.
+    fn asks(&self, request: &Request) -> bool {
+        let mut open = self.exchanges.iter().filter(|exchange| exchange.reply.is_none());
+        open.any(|exchange| exchange.request == *request)
     }
 
     /// Writes the pending output: the answers to the first requests, in order, and nothing else.
@@ -776,13 +916,31 @@ fn check_durable(disk: &Disk, model: &Model, account: Option<&AccountName>, requ
             let stored = disk.messages(channel_name).iter().find(|stored| stored.id == *id);
             assert!(stored.is_some_and(|stored| stored.deleted), "{stored:?} is acknowledged as deleted");
         }
+        Request::Role { channel_name, target: RoleTarget::Address(ip), role, seconds } => {
+            let subject = RoleSubject::Address(of_subscriber(*ip));
+            let (_, roles) = model.moderated(channel_name);
+            let given = roles.iter().find(|(other, _)| *other == subject).map(|(_, given)| given);
+            let stored = disk.moderation(channel_name).map_or(&[][..], |record| &record.roles);
+            let kept = given.is_none_or(|given| stored.contains(&(subject, *given)));
+            // It may have ended while it was being stored.
+            let is_over = given.is_none() && seconds.is_some();
+            let is_it = given.map(|given| given.role) == *role || is_over;
+            assert!(kept && is_it, "{given:?} is acknowledged, and {stored:?} is stored");
+        }
+        Request::Settings { channel_name, .. } => {
+            let settings = disk.moderation(channel_name).map(|record| record.settings).unwrap_or_default();
+            let Some(Response::Settings { settings: shown, .. }) = decode(Command::Settings, bytes) else {
+                panic!("SETTINGS is answered {}", text(bytes))
+            };
+            assert_eq!(shown, settings, "what is shown of '{channel_name}' and what is stored");
+        }
         _ => {}
     }
 }
 
 /// Checks a page of channels: the listed ones after a position whose names contain a part, at most so many, as LIST has
 /// them. What the operator fixed has no position that the model knows.
-fn check_channels(bytes: &[u8], model: &Model, (after, limit, contains): (u64, u16, Option<&str>)) {
+fn check_channels(bytes: &[u8], model: &Model, peer: Peer, (after, limit, contains): (u64, u16, Option<&str>)) {
     let Some(Response::ChannelPage { channels, next }) = decode(Command::Channels, bytes) else {
         panic!("CHANNELS is answered {}", text(bytes))
     };
@@ -792,7 +950,9 @@ fn check_channels(bytes: &[u8], model: &Model, (after, limit, contains): (u64, u
         let name = &row.channel.channel_name;
         assert!(listed.contains(&row.channel), "{row:?} is not listed");
         assert!(position_of(name).is_none_or(|position| position == row.position), "{row:?}");
-        assert_eq!(row.last_id, model.is_here(name).then(|| model.log(name).1), "{row:?}");
+        let may_read = model.is_here(name) && model.refuse_to_read(peer, name).is_none();
+        assert_eq!(row.last_id, may_read.then(|| model.log(name).1), "{row:?}");
+        assert_eq!(row.members_only, model.is_here(name) && model.moderated(name).0.members_only, "{row:?}");
     }
     let last = channels.last().map_or(after, |row| row.position);
     let positions = std::iter::once(after).chain(channels.iter().map(|row| row.position));
@@ -878,6 +1038,21 @@ fn is_full(bytes: &[u8], disk: &Disk, channel_name: &str, id: u64) -> bool {
     next.encode_push(&mut one);
     let payload = bytes.len() - "OK\r\n".len() + ", ".len() + one.len() - "MESSAGE\r\n".len();
     payload > 262_144 && !text(bytes).ends_with("\"messages\": []}")
+}
+
+const SLOW_MODE: &str = "REQUEST_ERROR\r\n{\"error\": \"Slow mode\", ";
+
+/// Returns the answer to a message that comes so many seconds too early.
+fn slow_mode(name: &str, left: u64, said_hello: bool) -> Response {
+    let unit = if left == 1 { "second" } else { "seconds" };
+    let error = ErrorResponse::request("Slow mode", format!("Wait {left} {unit} before the next message in '{name}'"));
+    let retry_after = u32::try_from(left).ok().filter(|_| said_hello);
+    Response::Error(ErrorResponse { retry_after, ..error })
+}
+
+/// Returns the answer to what waited when its connection was ended.
+fn revoked() -> Response {
+    Response::Error(ErrorResponse::request("Not allowed", "The rights of this connection have changed"))
 }
 
 /// Returns the answer when messages cannot be read.

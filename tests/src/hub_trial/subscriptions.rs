@@ -123,6 +123,22 @@ impl Trial {
         self.closed.insert(id);
     }
 
+    /// Checks that a connection is ended because it may not read what it has joined.
+    pub(super) fn revoked(&mut self, id: u64, error: ErrorResponse) {
+        let client = self.clients.get_mut(&id).expect("a connection to end");
+        assert!(!client.disconnected, "connection {id} is ended when it is gone");
+        if client.subscriptions.closed.is_some() {
+            return;
+        }
+        let details = |name: &ChannelName| format!("This connection may no longer read the channel '{name}'");
+        let name = client.subscriptions.joined.keys().find(|name| details(name) == error.details);
+        let name = name.expect("a channel that was joined");
+        assert_eq!(error, ErrorResponse::server("Access revoked", details(name)));
+        assert!(self.model.refuse_to_read(client.peer, name).is_some(), "connection {id} may read '{name}'");
+        client.subscriptions.close(error);
+        self.closed.insert(id);
+    }
+
     /// Checks that a connection is ended because the operator has asked for it.
     pub(super) fn ended_by_operator(&mut self, id: u64) {
         let asks = |client: &Client| {

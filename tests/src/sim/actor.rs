@@ -319,7 +319,9 @@ impl World {
                     }
                     self.judge.ledger(id).answered(request.number(), &response);
                 }
-                ClientEvent::Notice(Notice::Presence(_)) => self.judge.tally.notices_received += 1,
+                ClientEvent::Notice(Notice::Presence(_) | Notice::Settings { .. } | Notice::Role { .. }) => {
+                    self.judge.tally.notices_received += 1
+                }
                 ClientEvent::Notice(notice) => panic!("connection {id}: {notice:?}"),
                 ClientEvent::Closing(error) => self.judge.ledger(id).noticed(&error),
                 ClientEvent::Broken(ProtocolViolation::NoAnswer { .. }) => broken = true,

@@ -1,5 +1,7 @@
 //! The one checker of every run: it watches requests, writes and answers, and knows the laws.
 
+mod moderating;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -10,18 +12,22 @@ use std::{
 use chanwire_core::{
     Time,
     endpoint::{Listing, Pushes, Reply},
-    hub::{Act, ActKind, ChannelRecord, HubLimits, Moment, Peer, Query, StoreOutcome, Write},
-    rights::{Action, Rights},
+    hub::{
+        Act, ActKind, ChannelRecord, GivenRole, HubLimits, Moment, Peer, Query, RoleSubject, Sender, StoreOutcome,
+        Write,
+    },
+    rights::{Action, ChannelAction, Rights, Standing},
     wire::{
-        AccountName, Blame, Channel, ChannelName, ClientMessageId, Command, Credentials, Decoder, ErrorResponse,
-        HistoryRange, Host, Item, JoinFrom, ListedChannel, Message, Notice, Presence, Request, Response, Status,
-        StoredMessage, Timestamp, Username, canonical,
+        AccountName, Blame, Channel, ChannelName, ChannelSettings, ClientMessageId, Command, Credentials, Decoder,
+        ErrorResponse, HistoryRange, Host, Item, JoinFrom, ListedChannel, Message, Notice, Presence, Request, Response,
+        Role, RoleTarget, Status, StoredMessage, Timestamp, Username, canonical,
     },
 };
 
 use super::{
     later,
     ledger::{Ledger, Slot},
+    moderation::{Asking, Moderation},
     rights::{Asked, RightsHistory},
     sends::Sends,
     subscriptions::{self, Texts},
@@ -59,6 +65,9 @@ use crate::{accounts, hub_model::of_subscriber, name::named, store::Disk};
 ///   no longer read, ends;
 /// - a channel that an account has hosted is its own, also after UNHOST, a lease's end and a restart; messages carry the
 ///   account of their connection, and its name is nobody else's;
+/// - a role or a setting is stored for one who may set it, and logged; from its commit on, whoever it keeps out reads and
+///   writes nothing, joins end that it forbids, and a role ends in time, also after a restart; in slow mode a sender
+///   waits; what is shown and refused is so by the roles and settings of a moment;
 /// - AUTH is answered OK to right credentials and `Authentication failed` to wrong ones, whichever they are; too many
 ///   attempts are refused, and no other;
 /// - SERVER_ERROR is answered only to requests that were with the hub when the store failed.
@@ -90,6 +99,15 @@ pub(super) struct Judge {
     deletes: Vec<(ChannelName, u64, From)>,
     /// The messages whose deletion is stored, and its outcome not known to a hub.
     deleting: BTreeSet<(ChannelName, u64)>,
+    /// All roles and settings that were stored, and the number of those that the hub knew at the beginning of its pass.
+    moderation: Moderation,
+    moderated_began: usize,
+    /// The ROLEs and SETTINGS that reached a hub.
+    moderating: Vec<(Request, From, Time)>,
+    /// The last message of each sender in each channel in this life of the server, of those without an id.
+    last_sent: BTreeMap<(ChannelName, Sender), usize>,
+    /// The time of the hub's pass.
+    now: Time,
     /// The last id that anybody was shown of each channel.
     pub(super) known: BTreeMap<ChannelName, u64>,
     /// The channels that left this server, the version of the directory by which they did, and what was known of them.
@@ -139,8 +157,11 @@ struct Fact {
     message: Message,
     /// The earliest wall time at which it reached a hub.
     given: Option<Timestamp>,
-    /// The number of the rights that were in force then.
+    /// The time at which it did so, by the clock of leases.
+    at: Time,
+    /// The number of the rights that were in force then, and of the roles and settings that the hub knew.
     rights: usize,
+    moderation: usize,
     stored: Option<StoredMessage>,
     delivered: Option<Timestamp>,
     answered: bool,
@@ -166,6 +187,11 @@ impl Judge {
             owners: BTreeMap::new(),
             deletes: Vec::new(),
             deleting: BTreeSet::new(),
+            moderation: Moderation::new(),
+            moderated_began: 0,
+            moderating: Vec::new(),
+            last_sent: BTreeMap::new(),
+            now: Time::default(),
             known: BTreeMap::new(),
             left: Vec::new(),
             started: Time::default(),
@@ -198,7 +224,9 @@ impl Judge {
             link,
             message: message.clone(),
             given: None,
+            at: Time::default(),
             rights: 0,
+            moderation: 0,
             stored: None,
             delivered: None,
             answered: false,
@@ -207,14 +235,18 @@ impl Judge {
     }
 
     /// Notes that the server starts with these rights.
-    pub(super) fn restarted(&mut self, now: Time, rights: &Arc<Rights>) {
+    pub(super) fn restarted(&mut self, at: Moment, rights: &Arc<Rights>) {
         self.rights.push(rights.clone());
-        self.started = now;
+        self.moderation.restarted(at);
+        self.last_sent.clear();
+        self.started = at.time;
         self.attempts.clear();
     }
 
     /// Notes that the hub begins a pass.
-    pub(super) fn begin_pass(&mut self) {
+    pub(super) fn begin_pass(&mut self, now: Time) {
+        self.now = now;
+        self.moderated_began = self.moderation.known();
         self.failed_pages.clear();
         self.passes += 1;
         self.pass_began = self.rights.latest();
@@ -302,22 +334,26 @@ impl Judge {
     /// Notes a request that reaches the hub.
     pub(super) fn requested(&mut self, link: u64, slot: usize, peer: IpAddr, at: Moment) {
         let (floor, failures, rights) = (self.floor, self.failures, self.rights.latest());
+        let known_moderation = self.moderation.known();
         let from = From { link, ip: canonical(peer) };
         self.tally.requests += 1;
         let request = self.ledger(link).slot(slot).request.clone();
         let known = request.as_ref().and_then(joined_name).map_or(0, |name| self.known_of(name));
         let after_hello = self.ledger(link).said_hello;
         let slot = self.ledger(link).slot(slot);
-        (slot.after_hello, slot.rights) = (after_hello, rights);
+        (slot.after_hello, slot.rights, slot.moderation) = (after_hello, rights, known_moderation);
         (slot.at, slot.floor, slot.failures, slot.known) = (at.time, floor, failures, known);
         match request {
             Some(Request::Host(host)) => self.hosts.push((host, from, at.time)),
             Some(Request::Unhost { channel_name }) => self.unhosts.push((channel_name, from)),
             Some(Request::Delete { channel_name, id }) => self.deletes.push((channel_name, id, from)),
+            Some(request @ (Request::Role { .. } | Request::Settings { .. })) => {
+                self.moderating.push((request, from, at.time));
+            }
             Some(Request::Message(message)) => {
                 let (_, fact) = self.fact(&message.message_content);
                 if fact.given.is_none() {
-                    fact.rights = rights;
+                    (fact.rights, fact.moderation, fact.at) = (rights, known_moderation, at.time);
                 }
                 fact.given = Some(fact.given.map_or(at.wall, |before| before.min(at.wall)));
             }
@@ -329,6 +365,9 @@ impl Judge {
     pub(super) fn store_answered(&mut self, outcome: &StoreOutcome) {
         self.failures += u64::from(matches!(outcome, StoreOutcome::Failed | StoreOutcome::Refused));
         self.deleting.clear();
+        if matches!(outcome, StoreOutcome::Committed | StoreOutcome::Loaded(_)) {
+            self.moderation.learn();
+        }
     }
 
     /// Notes a page that reaches the hub.
@@ -368,21 +407,29 @@ impl Judge {
                     self.hosted.remove(name);
                     changed.insert(name);
                 }
+                Write::SetRole { channel_name: name, .. } | Write::SetSettings { channel_name: name, .. } => {
+                    let lives = self.versions.last().lives_here(name);
+                    assert!(lives, "{write:?} is stored, and it is not known whether '{name}' lives here then");
+                    self.check_moderating(write, now, disk);
+                    changed.insert(name);
+                }
+                Write::DropModeration(_) => self.check_moderating(write, now, disk),
                 Write::DropName(name) => panic!("'{name}' is forgotten, and nothing of it was dropped"),
                 Write::Append { message, .. } => {
                     let name = &message.channel_name;
                     let lives = self.versions.last().lives_here(name) && !changed.contains(&**name);
                     assert!(lives, "{message:?} is stored, and it is not known whether '{name}' lives here then");
-                    self.check_append(message);
+                    self.check_append(message, now);
                 }
                 Write::Delete { tombstone, record } => {
                     let name = &tombstone.channel_name;
                     let lives = self.versions.last().lives_here(name) && !changed.contains(&**name);
                     assert!(lives, "{tombstone:?} is deleted, and it is not known whether '{name}' lives here then");
-                    self.check_delete(tombstone, record, disk);
+                    self.check_delete(tombstone, record, now, disk);
                 }
             }
         }
+        self.check_kept(writes, disk);
         if writes.iter().any(|write| !matches!(write, Write::Append { .. } | Write::Delete { .. })) {
             self.tally.listed += 1;
             let before: Vec<ChannelName> = self.versions.last().names().cloned().collect();
@@ -464,7 +511,7 @@ impl Judge {
         }
     }
 
-    fn check_delete(&mut self, tombstone: &StoredMessage, record: &StoredMessage, disk: &Disk) {
+    fn check_delete(&mut self, tombstone: &StoredMessage, record: &StoredMessage, now: Time, disk: &Disk) {
         let (name, id) = (&tombstone.channel_name, tombstone.id);
         let Some(host) = self.versions.last().record(name) else {
             panic!("'{name}' is not there, and {id} is deleted")
@@ -473,9 +520,12 @@ impl Judge {
         let asked = |(asked, of, from): &(ChannelName, u64, From)| {
             let account = self.account_of(from.link);
             let is_own = account.is_some() && account == original.account.as_ref();
-            let username = account.map_or("host", |account| account.as_str());
+            let is_host = self.is_host(host, *from);
+            let word = if is_host { "host" } else { "moderator" };
+            let username = account.map_or(word, |account| account.as_str());
             let is_its = (asked, *of, &*record.username, record.account.as_ref()) == (name, id, username, account);
-            is_its && (is_own || self.is_host(host, *from))
+            let asking = self.asking_now(*from, Time::default(), now, name);
+            is_its && self.moderation.is_allowed(ChannelAction::Delete { is_own }, name, asking)
         };
         assert!(self.deletes.iter().any(asked), "{tombstone:?} is deleted, and nobody asked for it who may");
         self.sends.deleted(tombstone);
@@ -485,11 +535,10 @@ impl Judge {
     }
 
     /// Checks that an act which the server logs is one that was asked for.
-    pub(super) fn acted(
-        &mut self,
-        Act { channel_name, kind: ActKind::Deleted { id }, peer, account, connection }: &Act,
-    ) {
+    pub(super) fn acted(&mut self, act: &Act) {
+        let Act { channel_name, kind, peer, account, connection } = act;
         self.tally.acts += 1;
+        let ActKind::Deleted { id } = kind else { return self.acted_on(act) };
         let asked = |(name, of, from): &(ChannelName, u64, From)| {
             (name, of, Peer::Address(from.ip), from.link) == (channel_name, id, *peer, connection.0)
         };
@@ -512,7 +561,7 @@ impl Judge {
         *known = id.max(*known);
     }
 
-    fn check_append(&mut self, stored: &StoredMessage) {
+    fn check_append(&mut self, stored: &StoredMessage, now: Time) {
         let asked = self.fact(&stored.message_content).1.message.clone();
         let has_id = asked.client_message_id.is_some();
         self.tally.stored_again += u64::from(self.sends.stored(&asked, stored));
@@ -530,8 +579,14 @@ impl Judge {
         let (link, rights) = (fact.link, fact.rights);
         self.check_writer(stored, link, has_id, rights);
         if has_id {
-            // It may have been sent again after others.
-        } else if let Some(before) = self.order.insert((link, stored.channel_name.clone()), number) {
+            // It may have been sent again after others, and from elsewhere.
+            let sender = Sender::of(stored.account.as_ref(), &stored.username);
+            self.last_sent.remove(&(stored.channel_name.clone(), sender));
+            self.tally.stored += 1;
+            return;
+        }
+        self.check_moderated(stored, number, now);
+        if let Some(before) = self.order.insert((link, stored.channel_name.clone()), number) {
             assert!(before < number, "message {number} of connection {link} is stored after message {before}");
         }
         self.tally.stored += 1;
@@ -558,7 +613,8 @@ impl Judge {
         let account = ledger.account.clone();
         let slot = ledger.slot(index);
         assert!(!slot.is_decided, "a second answer to {:?}", slot.request);
-        let Slot { request, after_hello, at, floor, failures, known, rights, .. } = slot;
+        let Slot { request, after_hello, at, floor, failures, known, rights, moderation, .. } = slot;
+        let moderation = *moderation;
         let asked = self.rights.asked(account.as_ref(), *rights);
         let (after_hello, at, floor, failures, known) = (*after_hello, *at, *floor, *failures, *known);
         let Some(request) = request.clone() else { panic!("slot {index} of connection {link} has no request") };
@@ -644,6 +700,9 @@ impl Judge {
                     "connection {link} may not join '{channel_name}'"
                 );
                 assert!(username.as_ref().is_none_or(|name| asked.is_name_allowed(name)), "{username:?} is another's");
+                let asking = self.asking(link, channel_name, (moderation, from), at);
+                let may_read = self.moderation.is_allowed(ChannelAction::Read, channel_name, asking);
+                assert!(may_read, "connection {link} may not join '{channel_name}': {asking:?}");
                 let shown = self.find(from, &request, |version| version.lives_here(channel_name));
                 self.joined(link, channel_name, *start, (*first_id, *last_id), (known, shown), disk);
                 shown
@@ -680,7 +739,32 @@ impl Judge {
                 assert!(is_known, "{stored:?} is acknowledged as deleted before the outcome is known");
                 self.find(from, &request, |version| version.lives_here(channel_name))
             }
+            (
+                Request::Role { channel_name, target, role, seconds },
+                Reply::Response(Response::RoleSet { channel_name: name, role: set }),
+            ) => {
+                self.tally.roles_set += 1;
+                assert_eq!((name, set), (channel_name, role));
+                self.role_set((name, target, *role, *seconds), disk);
+                self.find(from, &request, |version| version.lives_here(channel_name))
+            }
+            (
+                Request::Settings { channel_name, members_only, slow_mode },
+                Reply::Response(Response::Settings { channel_name: name, settings, roles }),
+            ) => {
+                self.tally.settings_shown += 1;
+                assert_eq!(name, channel_name);
+                let is_set = members_only.is_none_or(|it| it == settings.members_only)
+                    && slow_mode.is_none_or(|it| it == settings.slow_mode);
+                let were = self.moderation.were_settings(name, *settings, moderation);
+                assert!(is_set && were, "{request:?} is answered {settings:?}");
+                let asking = self.asking(link, name, (moderation, from), at);
+                let may_see = self.moderation.is_allowed(ChannelAction::ShowRoles, name, asking);
+                assert!(roles.is_empty() || may_see, "connection {link} is shown the roles of '{name}'");
+                self.find(from, &request, |version| version.lives_here(channel_name))
+            }
             (Request::History { channel_name, range, limit }, Reply::Encoded(bytes)) => {
+                self.check_reads(link, channel_name);
                 // It is decided when the page was read.
                 let may_read = self.asked_now(link).is_allowed(Action::Read, channel_name);
                 assert!(may_read, "connection {link} may not read '{channel_name}'");
@@ -692,7 +776,8 @@ impl Judge {
                 from
             }
             (_, Reply::Response(Response::Error(error))) => {
-                self.check_error(&request, error, from, (failures, known), link, (&asked, disk))
+                let at = (from, moderation, at, after_hello);
+                self.check_error(&request, error, at, (failures, known), link, (&asked, disk))
             }
             _ => panic!("{request:?} is answered {reply:?}"),
         };
@@ -726,9 +811,7 @@ impl Judge {
     /// Checks a notice that the hub sends a connection.
     pub(super) fn notified(&mut self, link: u64, notice: &Notice) {
         self.tally.notices += 1;
-        let Notice::Presence(Presence { channel_name, count, joined, left }) = notice else {
-            panic!("connection {link} is sent {notice:?}")
-        };
+        let channel_name = notice.channel_name();
         let passes = self.passes;
         let ledger = self.ledger(link);
         let wants = ledger.notices || ledger.notices_until == passes;
@@ -736,6 +819,20 @@ impl Judge {
         assert!(self.ledger(link).delivered.has_joined(channel_name), "connection {link} has not joined: {notice:?}");
         let may_read = self.asked_now(link).is_allowed(Action::Read, channel_name);
         assert!(may_read, "connection {link} may not read '{channel_name}': {notice:?}");
+        self.check_reads(link, channel_name);
+        let Presence { count, joined, left, .. } = match notice {
+            Notice::Presence(presence) => presence,
+            Notice::Settings { settings, .. } => {
+                let were = self.moderation.were_settings(channel_name, *settings, self.moderated_began);
+                return assert!(were, "connection {link} is sent {notice:?}");
+            }
+            Notice::Role { role, until, .. } => {
+                let asking = self.asking(link, channel_name, (self.moderated_began, 0), self.now);
+                let was = self.moderation.was_role(channel_name, *role, *until, asking);
+                return assert!(was, "connection {link} is sent {notice:?}");
+            }
+            _ => panic!("connection {link} is sent {notice:?}"),
+        };
         assert!(joined.iter().all(|user| !left.contains(user)), "who joined has left: {notice:?}");
         let subscribers = self.ledgers.values().filter(|ledger| ledger.delivered.has_joined(channel_name));
         let subscribers = subscribers.count() as u64;
@@ -812,6 +909,13 @@ impl Judge {
         }
     }
 
+    /// Checks that the roles and settings of this pass let a connection read a channel.
+    fn check_reads(&self, link: u64, channel_name: &ChannelName) {
+        let asking = self.asking(link, channel_name, (self.moderated_began, 0), self.now);
+        let may_read = self.moderation.is_allowed(ChannelAction::Read, channel_name, asking);
+        assert!(may_read, "connection {link} may not read '{channel_name}', and is shown it: {asking:?}");
+    }
+
     /// Checks the hub's pushes to a connection. Returns the number of messages.
     pub(super) fn pushed(&mut self, link: u64, pushes: &Pushes, disk: &Disk) -> u64 {
         let messages = subscriptions::messages(pushes);
@@ -819,6 +923,7 @@ impl Judge {
         for message in &messages {
             let may_read = asked.is_allowed(Action::Read, &message.channel_name);
             assert!(may_read, "connection {link} may not read what it is pushed: {message:?}");
+            self.check_reads(link, &message.channel_name);
             let ledger = self.ledgers.entry(link).or_default();
             ledger.delivered.push(message, disk, Texts::Undecided(&self.deleting));
             self.know(&message.channel_name, message.id);
@@ -867,13 +972,16 @@ impl Judge {
         assert_eq!(error.error, ErrorResponse::ACCESS_REVOKED);
         let asked = self.asked_now(link);
         let name = error.details.split('\'').nth(1).unwrap_or_default();
+        let asking = self.asking(link, name, (self.moderated_began, 0), self.now);
+        let by_role = self.moderation.is_refused(ChannelAction::Read, &named(name), asking);
+        self.tally.ended_joins += u64::from(by_role);
         let ledger = self.ledger(link);
         assert!(!ledger.is_revoked, "connection {link} is revoked twice");
         let is_right = match &ledger.account {
             Some(account) if error.details.starts_with("The account") => {
                 account == name && asked.account_changed(account)
             }
-            _ => ledger.delivered.has_joined(name) && asked.is_refused(Action::Read, &named(name)),
+            _ => ledger.delivered.has_joined(name) && (by_role || asked.is_refused(Action::Read, &named(name))),
         };
         assert!(is_right, "connection {link} is ended, and its rights are as they were: {error}");
         ledger.is_revoked = true;
@@ -901,7 +1009,7 @@ impl Judge {
         &mut self,
         request: &Request,
         error: &ErrorResponse,
-        from: usize,
+        (from, moderation, at, after_hello): (usize, usize, Time, bool),
         (failures, known): (u64, u64),
         link: u64,
         (asked, disk): (&Asked, &Disk),
@@ -916,6 +1024,11 @@ impl Judge {
         }
         self.tally.refused += 1;
         if error.error == "Not allowed" {
+            if let Some(is_right) = self.refused_by_role(request, error, link, (moderation, from), at) {
+                assert!(is_right, "{request:?} of connection {link} is answered {error}, and it is allowed");
+                self.tally.refused_by_role += 1;
+                return from;
+            }
             self.check_not_allowed(request, error, link, (asked, disk));
             return from;
         }
@@ -926,6 +1039,12 @@ impl Judge {
             // Whether or not there is one.
             assert_eq!(error.details, format!("The requested channel '{name}' does not exist"));
             self.tally.hidden += 1;
+            return from;
+        }
+        if let Request::Message(message) = request
+            && error.error == "Slow mode"
+        {
+            self.slowed_down(message, error, (moderation, after_hello));
             return from;
         }
         self.ledgers.entry(link).or_default();
@@ -945,6 +1064,12 @@ impl Judge {
                 let listed = version.record(&channel.channel_name);
                 listed.is_some_and(|listed| error.details.ends_with(&listed.channel.address.to_string()))
             }),
+            (Request::Role { target: RoleTarget::SenderOf(id), channel_name, .. }, "Message not found") => {
+                // Or its address is not known.
+                let is_unknown = error.details.starts_with("The address");
+                assert!(*id > known || is_unknown, "{request:?} is answered {error}, and {known} is known");
+                self.find(from, error, |version| version.lives_here(channel_name))
+            }
             (Request::Message(message), "Message id reused") => {
                 self.tally.reused += 1;
                 let account = self.ledgers.get(&link).and_then(|ledger| ledger.account.as_ref());
@@ -1044,8 +1169,12 @@ impl Judge {
                         let peer = self.ledgers.get(&link).and_then(|ledger| ledger.peer);
                         let is_others =
                             |listed: &ChannelRecord| peer.is_none_or(|peer| !is_host(listed, peer, account));
+                        // Its own it may not delete either where it is kept out.
+                        let asking = self.asking(link, channel_name, (0, 0), Time::default());
+                        let action = ChannelAction::Delete { is_own };
+                        let may_not = self.moderation.is_refused(action, channel_name, asking);
                         let was_others = |version: &Version| version.record(channel_name).is_some_and(is_others);
-                        !is_own && self.versions.find(0, was_others).is_some()
+                        may_not && self.versions.find(0, was_others).is_some()
                     }
                 }
             }
@@ -1094,7 +1223,9 @@ const fn joined_name(request: &Request) -> Option<&ChannelName> {
         | Request::Leave { channel_name }
         | Request::Who { channel_name }
         | Request::History { channel_name, .. }
-        | Request::Delete { channel_name, .. } => Some(channel_name),
+        | Request::Delete { channel_name, .. }
+        | Request::Role { channel_name, .. }
+        | Request::Settings { channel_name, .. } => Some(channel_name),
         _ => None,
     }
 }

@@ -115,8 +115,9 @@ pub(super) struct Slot {
     pub(super) failures: u64,
     /// The last id of its channel that any client was shown by then.
     pub(super) known: u64,
-    /// The number of the rights that were in force then.
+    /// The number of the rights that were in force then, and of the roles and settings that the hub knew.
     pub(super) rights: usize,
+    pub(super) moderation: usize,
     /// Whether the hub has answered.
     pub(super) is_decided: bool,
     reply: Option<Vec<u8>>,
@@ -132,6 +133,7 @@ impl Slot {
             failures: 0,
             known: 0,
             rights: 0,
+            moderation: 0,
             is_decided: false,
             reply,
         }
@@ -270,8 +272,10 @@ impl Ledger {
         let end = match decoder.next_item() {
             None => return &[],
             Some(Item::Frame(frame)) if frame.start_line == Status::Notice => {
-                let Ok(Notice::Presence(_)) = Notice::decode(frame.payload) else {
-                    panic!("'{}' is no notice of presence", frame.payload.escape_ascii())
+                let Ok(Notice::Presence(_) | Notice::Settings { .. } | Notice::Role { .. }) =
+                    Notice::decode(frame.payload)
+                else {
+                    panic!("'{}' is no notice that is known", frame.payload.escape_ascii())
                 };
                 usize::try_from(frame.span().end).unwrap_or(usize::MAX)
             }

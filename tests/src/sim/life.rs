@@ -35,10 +35,10 @@ impl World {
         self.life += 1;
         self.trace.note(self.now, self.life, "the server starts", &[]);
         self.judge.check_stored(&self.storage.disk);
-        self.judge.restarted(self.now, &self.plan.rights);
+        let at = Moment { time: self.now, wall: self.wall_time() };
+        self.judge.restarted(at, &self.plan.rights);
         // The limits may have been replaced while no server ran.
         self.judge.max_joins = self.judge.max_joins.min(self.plan.max_joins);
-        let at = Moment { time: self.now, wall: self.wall_time() };
         self.process = Some(Process::start(&self.plan, &self.storage.disk, at));
         // Leases may be there to end.
         self.schedule(0, Event::Pass(self.life));

@@ -20,6 +20,7 @@ mod actor;
 mod judge;
 mod ledger;
 mod life;
+mod moderation;
 mod pipe;
 mod plan;
 mod process;

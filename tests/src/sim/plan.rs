@@ -6,7 +6,7 @@ use chanwire_core::{
     AddressLimits, Limits, Rate,
     hub::HubLimits,
     rights::Rights,
-    wire::{Address, Channel, ChannelName, ClientMessageId, Credentials, Username},
+    wire::{Address, Channel, ChannelName, ClientMessageId, Credentials, RoleTarget, Username, canonical},
 };
 use fastrand::Rng;
 
@@ -59,6 +59,8 @@ pub(super) struct Plan {
     /// The number of connections with notices that a server which stops closes per second.
     pub(super) drain_rate: NonZeroU32,
     pub(super) server: Limits,
+    /// Whether clients give roles and change settings.
+    pub(super) is_moderated: bool,
     /// Whether clients sign in, and the accounts and rules change.
     pub(super) has_accounts: bool,
     /// The accounts and rules.
@@ -150,6 +152,8 @@ impl Plan {
         ];
         let disturbances = all.into_iter().filter(|_| rng.bool()).collect();
         let has_accounts = rng.u8(0..3) == 0;
+        // Not drawn from this one, so that worlds without moderation are as they were.
+        let is_moderated = rng.clone().u8(0..2) == 0;
         let faults = StoreFaults {
             fail: pick(rng, &[0, 3, 15, 40], 0),
             keep: pick(rng, &[0, 50, 100], 50),
@@ -159,6 +163,7 @@ impl Plan {
         Self {
             most_in_flight: server.max_in_flight,
             server,
+            is_moderated,
             has_accounts,
             rights: if has_accounts { rights::draw(&NAMES, rng) } else { Arc::default() },
             client,
@@ -295,6 +300,17 @@ impl Plan {
             0 => accounts::token("wrong"),
             1 => accounts::password("nobody", "wrong"),
             _ => accounts::password("ann", "wrong"),
+        }
+    }
+
+    /// Draws one to whom a role is given, of those who have sent the messages up to an id.
+    pub(super) fn role_target(&self, seen: u64, rng: &mut Rng) -> RoleTarget {
+        match rng.u8(0..6) {
+            0 => RoleTarget::SenderOf(rng.u64(1..=seen + 1)),
+            1 if self.has_accounts => RoleTarget::Account(named(pick(rng, &["ann", "bob"], "ann"))),
+            // Most channels have their hosts at the others.
+            2 => RoleTarget::Address(canonical(peer(rng))),
+            _ => RoleTarget::Address(if rng.bool() { [10, 0, 0, 9].into() } else { [192, 168, 1, 5].into() }),
         }
     }
 

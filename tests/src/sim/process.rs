@@ -239,7 +239,7 @@ impl Process {
     pub(super) fn pass(&mut self, disk: &Disk, at: Moment, judge: &mut Judge) -> Passed {
         self.pass_is_due = false;
         self.timer = self.timer.filter(|timer| *timer > at.time);
-        judge.begin_pass();
+        judge.begin_pass(at.time);
         self.hub.handle_timeout(at.time);
         let mut disconnected = Vec::new();
         for input in mem::take(&mut self.inputs) {

@@ -97,6 +97,22 @@ tally! {
     deletes,
     /// Acts of moderation that were logged.
     acts,
+    /// Roles that became durable.
+    roles,
+    /// Roles that had ended and were removed or given again.
+    ended_roles,
+    /// Settings that became durable.
+    settings,
+    /// Answers OK to ROLE.
+    roles_set,
+    /// Answers OK to SETTINGS.
+    settings_shown,
+    /// Requests that a role or a setting forbade.
+    refused_by_role,
+    /// Connections that ended because a role or a setting kept them out.
+    ended_joins,
+    /// Answers `Slow mode`.
+    slow_downs,
     /// Live messages that a hub pushed to subscribers.
     pushes,
     /// Pages of stored messages that a hub sent to subscribers.

@@ -90,8 +90,7 @@ impl Version {
         let is_row = |(record, row): (&ChannelRecord, &ListedChannel)| {
             let lives_here = self.lives_here(&record.channel.channel_name);
             (&row.channel, row.position) == (&record.channel, record.position + 1)
-                && row.last_id.is_some() == lives_here
-                && !row.members_only
+                && (row.last_id.is_none() || lives_here)
                 && row.activity.is_none()
         };
         let last = page.last().map(|row| row.position).filter(|_| page.len() == limit);

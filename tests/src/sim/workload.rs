@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chanwire_core::wire::{CHANNELS_LIMIT, ChannelName, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request};
+use chanwire_core::wire::{CHANNELS_LIMIT, ChannelName, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request, Role};
 use fastrand::Rng;
 
 use super::{judge::Judge, plan::Plan};
@@ -32,6 +32,9 @@ pub(super) fn request(
 /// Returns a request of a client that knows more than LIST, HOST and MESSAGE.
 fn living(plan: &Plan, seen: &BTreeMap<ChannelName, u64>, rng: &mut Rng) -> Request {
     let channel_name = plan.name(rng);
+    if plan.is_moderated && rng.u8(0..3) == 0 {
+        return moderating(plan, channel_name, seen, rng);
+    }
     match rng.u8(0..18) {
         0..=4 => {
             let from = match (rng.u8(0..8), seen.get(&channel_name)) {
@@ -58,6 +61,25 @@ fn living(plan: &Plan, seen: &BTreeMap<ChannelName, u64>, rng: &mut Rng) -> Requ
         }
         _ => history(channel_name, rng),
     }
+}
+
+/// Returns a ROLE or a SETTINGS. Most roles keep somebody out for a short time.
+fn moderating(plan: &Plan, channel_name: ChannelName, seen: &BTreeMap<ChannelName, u64>, rng: &mut Rng) -> Request {
+    if rng.u8(0..4) == 0 {
+        let members_only = (rng.u8(0..2) == 0).then(|| rng.bool());
+        let slow_mode = (rng.u8(0..3) == 0).then(|| if rng.bool() { 0 } else { rng.u16(1..=3) });
+        return Request::Settings { channel_name, members_only, slow_mode };
+    }
+    let target = plan.role_target(seen.get(&channel_name).copied().unwrap_or(1), rng);
+    let role = match rng.u8(0..8) {
+        0 => None,
+        1 => Some(Role::Moderator),
+        2 => Some(Role::Member),
+        3 | 4 => Some(Role::Muted),
+        _ => Some(Role::Banned),
+    };
+    let seconds = (rng.u8(0..4) > 0).then(|| rng.u32(1..=6));
+    Request::Role { channel_name, target, role, seconds }
 }
 
 /// A look at what is stored.

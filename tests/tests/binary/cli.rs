@@ -206,7 +206,7 @@ fn hello_shows_what_the_server_can_do() {
         "protocol: 1\nfeatures: client_message_id, presence, channels\nencrypted: false\nmax_payload: 4096\nretry_window: 3600\n"
     );
     let json = client(server.address(0), &["hello", "--json"]);
-    let payload = r#"{"protocol": 1, "features": ["client_message_id", "presence", "channels"], "encrypted": false, "max_payload": 4096, "retry_window": 3600}"#;
+    let payload = r#"{"protocol": 1, "features": ["client_message_id", "presence", "channels", "moderation"], "encrypted": false, "max_payload": 4096, "retry_window": 3600}"#;
     assert_eq!(printed(&json), format!("{{\"status\": \"OK\", \"payload\": {payload}}}\n"));
     server.stop();
 }

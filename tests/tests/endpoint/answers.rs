@@ -50,7 +50,7 @@ fn a_hello_is_answered_by_the_endpoint_in_its_turn() {
     // The answer to the request before it is not there yet.
     assert_eq!((written(&mut end, at(0)), end.endpoint.in_flight()), (String::new(), 3));
     respond(&mut end, at(0), tickets.next().unwrap(), hosted("first"));
-    let hello = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\", \"channels\"], \"encrypted\": false, \"max_payload\": 4096}";
+    let hello = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\", \"channels\", \"moderation\"], \"encrypted\": false, \"max_payload\": 4096}";
     let answers = [bytes(&hosted("first")), hello.into()].concat();
     assert_eq!(written(&mut end, at(0)).into_bytes(), answers);
     respond(&mut end, at(0), tickets.next().unwrap(), hosted("last"));
@@ -62,7 +62,7 @@ fn a_hello_over_tls_is_told_that_it_is() {
     let mut end = server();
     end.endpoint = end.endpoint.with_encryption();
     feed(&mut end, at(0), b"HELLO\r\n{}");
-    let hello = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\", \"channels\"], \"encrypted\": true, \"max_payload\": 65536}";
+    let hello = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\", \"channels\", \"moderation\"], \"encrypted\": true, \"max_payload\": 65536}";
     assert_eq!(written(&mut end, at(0)), hello);
 }
 

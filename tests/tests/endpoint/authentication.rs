@@ -58,7 +58,7 @@ fn hello_names_the_feature_of_a_server_with_accounts() {
     limits.accounts = true;
     let mut end = End::new(Server::new(ConnectionId(0), limits));
     feed(&mut end, at(0), b"HELLO\r\n{}");
-    let hello = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\", \"channels\", \"auth\"], \"encrypted\": false, \"max_payload\": 65536}";
+    let hello = "OK\r\n{\"protocol\": 1, \"features\": [\"presence\", \"channels\", \"moderation\", \"auth\"], \"encrypted\": false, \"max_payload\": 65536}";
     assert_eq!(written(&mut end, at(0)), hello);
 }
 

@@ -137,26 +137,26 @@ fn notices_are_taken_from_the_hello_that_asks_for_them_until_one_that_does_not_i
     };
     let unasked = "broken: the server sent NOTICE although nothing was asked";
     let mut end = client();
-    feed(&mut end, at(0), &notice("role"));
+    feed(&mut end, at(0), &notice("topic"));
     assert_eq!(reported(&mut end), [unasked, "ended 0"]);
     let mut end = client();
     end.endpoint.send(at(0), &Request::Hello { notices: false }).unwrap();
-    feed(&mut end, at(0), &[hello(), notice("role")].concat());
+    feed(&mut end, at(0), &[hello(), notice("topic")].concat());
     assert_eq!(reported(&mut end), ["0: Ok", unasked, "ended 0"]);
     let mut end = client();
     for notices in [true, false] {
         end.endpoint.send(at(0), &Request::Hello { notices }).unwrap();
     }
     // A kind that is not known is a notice too.
-    feed(&mut end, at(0), &[notice("role"), hello(), notice("new")].concat());
-    assert_eq!(reported(&mut end), ["notice role of general", "0: Ok", "notice new of general"]);
+    feed(&mut end, at(0), &[notice("topic"), hello(), notice("new")].concat());
+    assert_eq!(reported(&mut end), ["notice topic of general", "0: Ok", "notice new of general"]);
     end.endpoint.send(at(0), &Request::Hello { notices: true }).unwrap();
-    feed(&mut end, at(0), &[hello(), notice("settings"), hello(), presence(2)].concat());
-    let all = ["1: Ok", "notice settings of general", "2: Ok", "notice presence of general"];
+    feed(&mut end, at(0), &[hello(), notice("other"), hello(), presence(2)].concat());
+    let all = ["1: Ok", "notice other of general", "2: Ok", "notice presence of general"];
     assert_eq!(reported(&mut end), all);
     end.endpoint.send(at(0), &Request::Hello { notices: false }).unwrap();
-    feed(&mut end, at(0), &[notice("role"), hello(), notice("role")].concat());
-    assert_eq!(reported(&mut end), ["notice role of general", "3: Ok", unasked, "ended 0"]);
+    feed(&mut end, at(0), &[notice("topic"), hello(), notice("topic")].concat());
+    assert_eq!(reported(&mut end), ["notice topic of general", "3: Ok", unasked, "ended 0"]);
 }
 
 #[test]

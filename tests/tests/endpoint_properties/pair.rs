@@ -108,6 +108,13 @@ fn answer_to(number: usize, request: &Request) -> Response {
         Request::Channels { .. } => Response::ChannelPage { channels: Vec::new(), next: None },
         Request::Auth(_) => Response::Authenticated { account: "ann".parse().unwrap() },
         Request::Delete { channel_name, id } => Response::Deleted { channel_name: channel_name.clone(), id: *id },
+        Request::Role { channel_name, role, .. } => {
+            Response::RoleSet { channel_name: channel_name.clone(), role: *role }
+        }
+        Request::Settings { channel_name, .. } => {
+            let (channel_name, settings) = (channel_name.clone(), ChannelSettings::default());
+            Response::Settings { channel_name, settings, roles: Vec::new() }
+        }
         Request::Connections { .. } => Response::Connections { connections: Vec::new(), next: None },
         Request::Disconnect { connection } => Response::Disconnected { connection: *connection },
         _ => Response::Delivered { timestamp: Timestamp::from_unix(number), id: None },

@@ -74,6 +74,7 @@ fn stored(damaged: &[(&str, Option<u64>)]) -> Snapshot {
         released: Vec::new(),
         logs: ["a", "b"].into_iter().filter(|name| is_sound(name)).map(log).collect(),
         damaged: damaged.iter().map(name).collect(),
+        moderation: Vec::new(),
         sends: Vec::new(),
     }
 }

@@ -62,7 +62,7 @@ fn to_delete_again_is_ok_and_stores_nothing() {
 #[test]
 fn what_cannot_be_deleted_is_refused() {
     let (mut trial, ada, bob, operator) = three_messages();
-    let not_allowed = refused("Not allowed", "Only the host of 'here' may delete its messages");
+    let not_allowed = refused("Not allowed", "Only the host and the moderators of 'here' may delete its messages");
     let without_rights = trial.connect_without_rights(0);
     // Whether a message is there is not said to those who may not delete it.
     for (who, id) in [(bob, 1), (bob, 77), (without_rights, 1)] {

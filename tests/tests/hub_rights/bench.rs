@@ -10,7 +10,7 @@ use chanwire_core::{
         VerificationId,
     },
     rights::{Account, GuestPolicy, Rights, Rule},
-    wire::{AccountName, Decoder, Item, Status, StoredMessage, Timestamp},
+    wire::{AccountName, Channel, Decoder, Item, Status, StoredMessage, Timestamp},
 };
 use chanwire_tests::{
     name::named as name,
@@ -74,6 +74,11 @@ pub(crate) fn auth(account: &str) -> String {
     format!("AUTH\r\n{{\"account\": \"{account}\", \"password\": \"right\"}}")
 }
 
+/// Returns the channel that an operator fixes under this name.
+pub(crate) fn fixed(channel_name: &str) -> Channel {
+    Channel { channel_name: name(channel_name), address: "127.0.0.1:22236".parse().unwrap() }
+}
+
 /// Returns a request that names a channel.
 pub(crate) fn named(command: &str, channel_name: &str) -> String {
     format!("{command}\r\n{{\"channel_name\": \"{channel_name}\"}}")
@@ -81,6 +86,15 @@ pub(crate) fn named(command: &str, channel_name: &str) -> String {
 
 pub(crate) fn delete(channel_name: &str, id: u64) -> String {
     format!("DELETE\r\n{{\"channel_name\": \"{channel_name}\", \"id\": {id}}}")
+}
+
+/// Gives a role to one who is named by a member.
+pub(crate) fn role(channel_name: &str, target: &str, role: &str) -> String {
+    format!("ROLE\r\n{{\"channel_name\": \"{channel_name}\", {target}, \"role\": \"{role}\"}}")
+}
+
+pub(crate) fn settings(channel_name: &str, change: &str) -> String {
+    format!("SETTINGS\r\n{{\"channel_name\": \"{channel_name}\"{change}}}")
 }
 
 pub(crate) fn message(username: &str, content: &str, channel_name: Option<&str>, id: Option<u8>) -> String {
@@ -95,7 +109,12 @@ impl Bench {
     }
 
     pub(crate) fn over(disk: Disk, rights: Rights, limits: HubLimits) -> Self {
-        let mut hub = Hub::new(limits, disk.snapshot(), Moment::default());
+        Self::over_at(disk, rights, limits, Time::default())
+    }
+
+    fn over_at(disk: Disk, rights: Rights, limits: HubLimits, now: Time) -> Self {
+        let wall = Timestamp::from_unix(i64::try_from(now.as_millis() / 1000).unwrap());
+        let mut hub = Hub::new(limits, disk.snapshot(), Moment { time: now, wall });
         let listener = hub.add_listener(&["127.0.0.1:22236".parse().unwrap()]);
         let rights = Arc::new(rights);
         hub.set_rights(rights.clone());
@@ -106,7 +125,7 @@ impl Bench {
             listener,
             published: None,
             clients: BTreeMap::new(),
-            now: Time::default(),
+            now,
             commands: Vec::new(),
             reads: Vec::new(),
             verifications: Vec::new(),
@@ -120,7 +139,7 @@ impl Bench {
     /// Stops the server and starts it over the same store.
     pub(crate) fn restart(self) -> Self {
         let rights = (*self.rights).clone();
-        Self::over(self.disk, rights, HubLimits::default())
+        Self::over_at(self.disk, rights, HubLimits::default(), self.now)
     }
 
     fn connect(&mut self, peer: Peer, listener: Option<ListenerId>) -> u64 {
@@ -154,8 +173,23 @@ impl Bench {
         assert!(answer.starts_with("OK"), "{answer}");
     }
 
+    /// Connects a client from an address that gives it no rights.
+    pub(crate) fn without_rights(&mut self, from: &str) -> u64 {
+        let id = self.connect(Peer::NoAddressRights, Some(self.listener));
+        self.hub.set_address(ConnectionId(id), from.parse().unwrap());
+        id
+    }
+
     pub(crate) fn operator(&mut self) -> u64 {
         self.connect(Peer::Operator, None)
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        self.settle();
+        self.now = self.now.after(std::time::Duration::from_secs(seconds));
+        self.hub.handle_timeout(self.now);
+        self.settle();
     }
 
     pub(crate) fn reload(&mut self, rights: Rights) {

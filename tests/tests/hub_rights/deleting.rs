@@ -16,7 +16,7 @@ fn three_messages() -> Bench {
     bench
 }
 
-const NOT_ALLOWED: &str = "REQUEST_ERROR\r\n{\"error\": \"Not allowed\", \"details\": \"Only the host of 'general' may delete its messages\"}";
+const NOT_ALLOWED: &str = "REQUEST_ERROR\r\n{\"error\": \"Not allowed\", \"details\": \"Only the host and the moderators of 'general' may delete its messages\"}";
 
 fn deleted(id: u64) -> String {
     format!("OK\r\n{{\"status\": \"deleted\", \"channel_name\": \"general\", \"id\": {id}}}")

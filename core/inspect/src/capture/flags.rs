@@ -11,16 +11,17 @@ use crate::{Direction, RowKind};
 pub(super) struct Flags(u16);
 
 const KIND: u16 = 0b111;
+/// The kind of a frame that is a push or a notice.
+const PUSH: u16 = 5;
 const INWARD: u16 = 1 << 3;
-const PUSH: u16 = 1 << 4;
-const BAD: u16 = 1 << 5;
-const BEGINS: u16 = 1 << 6;
-const ENDS: u16 = 1 << 7;
-const ESCAPES: u16 = 1 << 8;
-const EXTRA: u16 = 1 << 9;
+const BAD: u16 = 1 << 4;
+const BEGINS: u16 = 1 << 5;
+const ENDS: u16 = 1 << 6;
+const ESCAPES: u16 = 1 << 7;
+const EXTRA: u16 = 1 << 8;
 /// Above it stands which command is answered, counted from 1.
-const ASKED: u32 = 10;
-const ASKED_MASK: u16 = 0b1111;
+const ASKED: u32 = 9;
+const ASKED_MASK: u16 = 0b1_1111;
 /// A character may be spelled by its number.
 const CODED: u16 = 1 << 14;
 /// It is not known when it was.
@@ -50,8 +51,9 @@ impl Flags {
         self.with(BAD, bad)
     }
 
+    /// Makes it those of a push or a notice, which is a frame.
     pub(super) const fn with_push(self) -> Self {
-        self.with(PUSH, true)
+        Self(self.0 & !KIND | PUSH)
     }
 
     pub(super) const fn with_untimed(self, untimed: bool) -> Self {
@@ -86,7 +88,7 @@ impl Flags {
     }
 
     pub(super) const fn is_push(self) -> bool {
-        self.has(PUSH)
+        self.0 & KIND == PUSH
     }
 
     pub(super) const fn is_timed(self) -> bool {
@@ -125,7 +127,7 @@ impl Flags {
 
     pub(super) const fn kind(self) -> RowKind {
         match self.0 & KIND {
-            0 => RowKind::Frame,
+            0 | PUSH => RowKind::Frame,
             1 => RowKind::Fault,
             2 => RowKind::Skipped,
             3 => RowKind::Note,
@@ -147,9 +149,12 @@ mod tests {
         for kind in KINDS {
             for direction in [Direction::Out, Direction::In] {
                 for command in Command::ALL.iter().copied().map(Some).chain([None]) {
-                    let flags = Flags::new(kind, direction).with_asked(command).with_push();
+                    let flags = Flags::new(kind, direction).with_asked(command);
                     assert_eq!((flags.kind(), flags.direction(), flags.asked()), (kind, direction, command));
-                    assert!(flags.is_push() && !flags.bad() && flags.with_bad(true).bad());
+                    assert!(!flags.is_push() && !flags.bad() && flags.with_bad(true).bad());
+                    let push = flags.with_push();
+                    assert_eq!((push.kind(), push.direction(), push.asked()), (RowKind::Frame, direction, command));
+                    assert!(push.is_push() && !push.bad() && push.with_bad(true).is_push());
                 }
             }
         }

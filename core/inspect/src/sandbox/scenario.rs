@@ -84,6 +84,11 @@ const JOIN_NEWS: &str = "JOIN\r\n{\"channel_name\": \"news\"}";
 const LEAVE: &str = "LEAVE\r\n{\"channel_name\": \"general\"}";
 const HISTORY: &str = "HISTORY\r\n{\"channel_name\": \"general\"}";
 const DELETE: &str = "DELETE\r\n{\"channel_name\": \"general\", \"id\": 1}";
+const SLOW_MODE: &str = "SETTINGS\r\n{\"channel_name\": \"general\", \"slow_mode\": 10}";
+const SETTINGS: &str = "SETTINGS\r\n{\"channel_name\": \"general\"}";
+const MUTE: &str = "ROLE\r\n{\"channel_name\": \"general\", \"sender_of\": 1, \"role\": \"muted\", \"seconds\": 60}";
+const UNMUTE: &str = "ROLE\r\n{\"channel_name\": \"general\", \"sender_of\": 1, \"role\": \"none\"}";
+const BAN: &str = "ROLE\r\n{\"channel_name\": \"general\", \"address\": \"192.168.1.5\", \"role\": \"banned\"}";
 const HELLO: &str = "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\"}";
 const HELLO_WITH_ID: &str = "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\", \
                              \"client_message_id\": \"5f0c2a7e9b3d4816a0e7c1d2f3b4a596\"}";
@@ -241,6 +246,23 @@ const SCENARIOS: &[Scenario] = &[
         &[Connect(HOME), Send(1, "LIST\r\n")],
     ),
     error(
+        "Slow mode",
+        "The host lets its guests write every ten seconds, and one is in a hurry. After HELLO it is told how long to wait.",
+        &[],
+        &[
+            Connect(HOME),
+            Connect(FRIEND),
+            Send(1, HOST),
+            Send(1, SLOW_MODE),
+            Send(2, HELLO),
+            Send(2, HELLO),
+            Send(2, ASK_NOTICES),
+            Send(2, HELLO),
+            Skip(10_000),
+            Send(2, HELLO),
+        ],
+    ),
+    error(
         "Message not found",
         "The host deletes a message, again, and then one that there is not.",
         &[],
@@ -351,6 +373,24 @@ const SCENARIOS: &[Scenario] = &[
             Send(2, LEAVE),
             Skip(2000),
             Send(1, WHO),
+        ],
+    ),
+    play(
+        "Muted and banned",
+        "The host mutes the sender of a message for a minute, takes that back, and bans an address: its join ends.",
+        &[
+            Connect(HOME),
+            Connect(FRIEND),
+            Send(1, HOST),
+            Send(2, ASK_NOTICES),
+            Send(2, JOIN),
+            Send(2, HELLO),
+            Send(1, MUTE),
+            Send(2, HELLO),
+            Send(1, UNMUTE),
+            Send(2, HELLO),
+            Send(1, BAN),
+            Send(1, SETTINGS),
         ],
     ),
     play(

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use chanwire_core::{
     Time,
     hub::{
-        ChannelLog, ChannelRecord, MAX_COMMIT, Page, Query, ReadId, ReleasedChannel, SendRecord, Snapshot,
-        StoreCommand, StoreOutcome, Write,
+        ChannelLog, ChannelRecord, MAX_COMMIT, ModerationRecord, Page, Query, ReadId, ReleasedChannel, SendRecord,
+        Snapshot, StoreCommand, StoreOutcome, Write,
     },
-    wire::{AccountName, ChannelName, HistoryRange, StoredMessage, Timestamp},
+    wire::{AccountName, ChannelName, ChannelSettings, HistoryRange, StoredMessage, Timestamp},
 };
 use serde::Serialize;
 
@@ -57,6 +57,8 @@ pub(super) struct Store {
     channels: BTreeMap<ChannelName, ChannelRecord>,
     released: BTreeMap<ChannelName, ReleasedChannel>,
     logs: BTreeMap<ChannelName, Log>,
+    /// Roles and settings. Each of these names has a log.
+    moderation: BTreeMap<ChannelName, ModerationRecord>,
     /// The keys of the last [`MAX_COMMIT`] messages that had one: all that the hub asks for, for it never starts again.
     sends: VecDeque<SendRecord>,
     jobs: VecDeque<(Time, Job)>,
@@ -189,7 +191,20 @@ impl Store {
                 self.released.extend(released.map(|released| (channel_name.clone(), released)));
                 None
             }
+            Write::SetRole { channel_name, subject, role } => {
+                self.moderated(channel_name).set_role(subject, *role);
+                None
+            }
+            Write::SetSettings { channel_name, settings } => {
+                self.moderated(channel_name).settings = *settings;
+                None
+            }
+            Write::DropModeration(name) => {
+                self.moderation.remove(name);
+                None
+            }
             Write::DropName(name) => {
+                self.moderation.remove(name);
                 self.logs.remove(name);
                 self.sends.retain(|send| send.channel_name != *name);
                 None
@@ -216,6 +231,12 @@ impl Store {
         }
     }
 
+    fn moderated(&mut self, channel_name: &ChannelName) -> &mut ModerationRecord {
+        self.logs.entry(channel_name.clone()).or_default();
+        let new = || ModerationRecord::new(channel_name.clone(), ChannelSettings::default());
+        self.moderation.entry(channel_name.clone()).or_insert_with(new)
+    }
+
     /// Returns the stored data of these names.
     fn snapshot(&self, names: &[ChannelName]) -> Snapshot {
         let log = |name: &ChannelName| {
@@ -233,7 +254,9 @@ impl Store {
         let channels = names.iter().filter_map(|name| self.channels.get(name)).cloned().collect();
         let released = names.iter().filter_map(|name| self.released.get(name)).cloned().collect();
         let sends = self.sends.iter().filter(|send| names.contains(&send.channel_name)).cloned().collect();
-        Snapshot { channels, released, logs: names.iter().filter_map(log).collect(), sends, damaged: Vec::new() }
+        let moderation = names.iter().filter_map(|name| self.moderation.get(name)).cloned().collect();
+        let logs = names.iter().filter_map(log).collect();
+        Snapshot { channels, released, logs, moderation, sends, damaged: Vec::new() }
     }
 
     fn find(&self, query: &Query) -> Vec<StoredMessage> {

@@ -83,6 +83,7 @@ fn content(version: usize) -> (Snapshot, Vec<StoredMessage>) {
         account: None,
     };
     let stored = Snapshot {
+        moderation: Vec::new(),
         released: Vec::new(),
         damaged: Vec::new(),
         channels: vec![
