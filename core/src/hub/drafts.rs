@@ -28,8 +28,8 @@ pub(super) struct Draft {
     pub(super) slowed: BTreeMap<(ChannelName, Sender), usize>,
     /// The state that this commit gives to the log of each channel with new messages.
     pub(super) logs: BTreeMap<ChannelName, Log>,
-    /// The bytes of its messages, as [`MAX_COMMIT_BYTES`](super::commits) counts, and of those that were decided without a write: each with
-    /// an id was hashed.
+    /// The bytes of its messages, as [`MAX_COMMIT_BYTES`](super::commits) counts, and of those that were decided without
+    /// a write: each with an id was hashed.
     pub(super) bytes: usize,
     /// The last due name that was handled: the end of a lease, or of the time for which a name is kept.
     pub(super) ended: Option<(Time, ChannelName)>,
