@@ -244,6 +244,7 @@ impl Acceptor {
     ) {
         let mut opening = self.proxied.begin(proxy.ip());
         let header = tokio::select! {
+            biased;
             header = proxy_header::read(&mut stream) => header,
             () = opening.displaced() => Err(NoHeader::Displaced),
             _ = stop.wait_for(|stop| *stop) => return,

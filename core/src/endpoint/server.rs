@@ -539,7 +539,7 @@ impl Server {
             match self.core.next_item(&mut input) {
                 Some(Item::Frame(frame)) => {
                     let (command, payload) = (frame.start_line, frame.payload.len());
-                    let bytes = weight(command, payload);
+                    let (bytes, space) = (weight(command, payload), frame.separator.end..frame.payload_span.start);
                     match Request::decode(command, frame.payload) {
                         Ok(request @ Request::Hello { notices }) => {
                             self.charge(now, Cost::Request(command, payload));
@@ -568,9 +568,11 @@ impl Server {
                             self.refuse(fault.reply(), false, now);
                         }
                     }
+                    self.charge_skipped(now, Some(Span::new(space.start, space.end)));
                 }
                 Some(Item::Fault(fault)) => {
                     self.charge(now, Cost::Fault(0));
+                    self.charge_skipped(now, Some(fault.span));
                     self.refuse(fault.reply(), !fault.is_recoverable(), now);
                 }
                 Some(Item::Skipped(span, _)) => self.charge_skipped(now, Some(span)),

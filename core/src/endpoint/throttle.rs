@@ -147,8 +147,8 @@ impl Throttle {
         self.take(now, cost.units());
     }
 
-    /// Takes the units of bytes that are skipped: white space, and what follows a fault. Those that were charged before
-    /// are not charged again.
+    /// Takes the units of bytes that are skipped: white space, and faults. Those that were charged before are not charged
+    /// again.
     pub(super) fn charge_skipped(&mut self, now: Time, span: Span) {
         let skipped = self.skipped + span.end.saturating_sub(span.start.max(self.skipped_to));
         self.skipped_to = self.skipped_to.max(span.end);

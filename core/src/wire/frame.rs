@@ -264,12 +264,13 @@ impl<H: StartLine> Decoder<H> {
         Some(Partial { span: Span::new(start, self.cursor), start_line, place })
     }
 
-    /// Returns the bytes that are being skipped, as far as they have come. It is right only once
-    /// [`next_item`](Self::next_item) gave `None`.
+    /// Returns the bytes that are being skipped, as far as they have come: white space, or an object that no command is
+    /// for. It is right only once [`next_item`](Self::next_item) gave `None`.
     #[must_use]
     pub const fn skipping(&self) -> Option<Span> {
         match &self.state {
             State::Between { space: start, .. } | State::Skip { start, .. } => Some(Span::new(*start, self.cursor)),
+            State::BeforePayload(opening) => Some(Span::new(opening.separator.end, self.cursor)),
             _ => None,
         }
     }

@@ -93,10 +93,12 @@ fn a_connection_that_is_shut_down_takes_what_it_has_read_at_once() {
 
 #[test]
 fn skipped_bytes_cost_a_unit_for_each_4_096_however_they_come() {
-    for step in [1, 100, 4096, 20_000] {
+    let spaces = b" ".repeat(3 * 4096 - 1);
+    let inside = [&b"LEAVE\r\n"[..], &spaces].concat();
+    let steps = [1, 100, 4096, 20_000].into_iter();
+    for (step, bytes) in steps.flat_map(|step| [(step, &spaces), (step, &inside)]) {
         let mut end = throttled();
-        let spaces = b" ".repeat(3 * 4096 - 1);
-        let mut left = &spaces[..];
+        let mut left = &bytes[..];
         while let Some((bytes, rest)) =
             left.split_at_checked(step.min(left.len())).filter(|(bytes, _)| !bytes.is_empty())
         {
@@ -106,5 +108,11 @@ fn skipped_bytes_cost_a_unit_for_each_4_096_however_they_come() {
         // Two units are there, and two are taken.
         assert!(!end.endpoint.wants_read(), "{step}");
         assert_eq!(due(&end.endpoint), Some((1_000, Timer::Rate)), "{step}");
+    }
+    // In one read with the rest: one unit for the request, two for a fault, whose other bytes are skipped as well.
+    for (end_of_frame, until) in [("{\"channel_name\": \"a\"}", 2_000), ("[]", 4_000)] {
+        let mut end = throttled();
+        feed(&mut end, at(0), &[&inside[..], end_of_frame.as_bytes()].concat());
+        assert_eq!(due(&end.endpoint), Some((until, Timer::Rate)), "{end_of_frame}");
     }
 }
