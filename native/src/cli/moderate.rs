@@ -84,7 +84,7 @@ pub(super) struct SetRole {
 struct Subject {
     /// Give it to this account
     #[arg(long, value_name = "NAME")]
-    account: Option<AccountName>,
+    to_account: Option<AccountName>,
 
     /// Give it to whoever comes from this address; of IPv6, from its /64 network
     #[arg(long, value_name = "IP")]
@@ -108,10 +108,10 @@ fn role(word: &str) -> Result<GivenRole, String> {
 
 impl SetRole {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let Subject { account, address, sender_of } = self.subject;
-        let target = account.map(RoleTarget::Account).or_else(|| address.map(RoleTarget::Address));
+        let Subject { to_account, address, sender_of } = self.subject;
+        let target = to_account.map(RoleTarget::Account).or_else(|| address.map(RoleTarget::Address));
         let target = target.or_else(|| sender_of.map(RoleTarget::SenderOf));
-        let target = target.ok_or_else(|| Failure::usage("--account, --address or --sender-of is missing"))?;
+        let target = target.ok_or_else(|| Failure::usage("--to-account, --address or --sender-of is missing"))?;
         match ChannelName::try_from(self.channel) {
             Ok(channel_name) => {
                 let GivenRole(role) = self.role;
