@@ -121,9 +121,10 @@ impl Hub {
         draft.push(Write::SetRole { channel_name, subject, role }, Cause::new(asker, at, response));
     }
 
-    /// Drops the roles and settings of a name that has any.
+    /// Drops the roles and settings of a name that has any. What was for members only stays so, since whoever hosts the
+    /// name next could read it.
     pub(super) fn drop_moderation(&self, channel_name: &ChannelName, at: Moment, draft: &mut Draft) {
-        if self.moderation.has(channel_name) {
+        if self.moderation.has(channel_name) && !self.moderation.settings(channel_name).members_only {
             let response = Response::Removed { channel_name: channel_name.clone() };
             draft.push(Write::DropModeration(channel_name.clone()), Cause::new(None, at, response));
         }

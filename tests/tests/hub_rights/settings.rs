@@ -137,6 +137,13 @@ fn a_members_channel_that_is_off_the_list_is_opened_to_nobody() {
     let operator = bench.operator();
     assert!(bench.ask(operator, &host("general")).starts_with("OK"));
     assert_eq!(bench.ask(bob, &named("HISTORY", "general")), not_allowed("Only members may read 'general'"));
+    // It is nobody's once the operator has removed it, and only the operator's to host.
+    assert!(bench.ask(operator, &named("UNHOST", "general")).starts_with("OK"));
+    let mut bench = bench.restart();
+    let (bob, zoe) = (bench.account("bob"), bench.guest("127.0.0.1"));
+    for who in [bob, zoe] {
+        assert!(bench.ask(who, &host("general")).contains("only the operator may host it"));
+    }
 }
 
 #[test]
