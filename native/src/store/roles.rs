@@ -42,6 +42,11 @@ pub(super) fn drop_of_log(connection: &Connection, log: i64) -> rusqlite::Result
     connection.prepare_cached("DELETE FROM roles WHERE log = ?1")?.execute([log]).map(drop)
 }
 
+/// Returns whether a log has any roles.
+pub(super) fn are_in_log(connection: &Connection, log: i64) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM roles WHERE log = ?1")?.exists([log])
+}
+
 /// Adds the roles of all names to their snapshot. Returns the damaged rows.
 pub(super) fn add_all(connection: &Connection, found: &mut Snapshot) -> Result<Vec<DamagedRow>, RowError> {
     let mut select = connection.prepare(&select("ORDER BY log"))?;

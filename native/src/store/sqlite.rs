@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     mem,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
@@ -674,8 +674,18 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
     }
     replace_deleted(transaction, &deletions)?;
     insert(transaction, &lines)?;
-    for tail in tails.values() {
-        tail.log.write(transaction)?;
+    let dropped: BTreeSet<&ChannelName> = writes
+        .iter()
+        .filter_map(|write| if let Write::DropModeration(name) = write { Some(name) } else { None })
+        .collect();
+    for (name, Tail { log, .. }) in &tails {
+        // The hub knows nothing of such a name any more, so nobody would drop its row.
+        let is_unused = log.last_id == 0 && log.account.is_none() && log.settings == ChannelSettings::default();
+        if is_unused && dropped.contains(name) && !roles::are_in_log(transaction, log.log)? {
+            transaction.prepare_cached("DELETE FROM logs WHERE log = ?1")?.execute([log.log])?;
+        } else {
+            log.write(transaction)?;
+        }
     }
     Ok(Written { grown: tails.into_values().map(|tail| tail.log.log).collect(), forgotten, refused })
 }

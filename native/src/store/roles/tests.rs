@@ -96,12 +96,14 @@ fn a_name_without_roles_and_settings_has_no_record() {
     store.commit(&[Write::DropModeration(named("b")), Write::RemoveChannel(named("b"))]).unwrap();
     store.commit(&[Write::DropModeration(named("c"))]).unwrap();
     assert_eq!(stored(&mut store), []);
+    let other = schema::connect(&directory.path().join("chanwire.db")).unwrap();
+    let logs = || other.query_row("SELECT count(*) FROM logs WHERE name IN ('b', 'c')", [], |row| row.get(0));
+    assert_eq!(logs(), Ok(0));
     // A log that a name has for its roles alone is dropped like others, with them.
     store.commit(&[set_role("b", zoe(), Some(given(Role::Muted, None, None))), set_settings("b", false, 5)]).unwrap();
     store.commit(&[Write::DropName(named("b"))]).unwrap();
     assert_eq!(stored(&mut store), []);
     let rows = "SELECT (SELECT count(*) FROM roles), (SELECT count(*) FROM logs WHERE name = 'b')";
-    let other = schema::connect(&directory.path().join("chanwire.db")).unwrap();
     assert_eq!(other.query_row(rows, [], |row| Ok((row.get(0)?, row.get(1)?))), Ok((0, 0)));
 }
 
