@@ -6,6 +6,7 @@ use chanwire_tests::process::{Launch, Server, binary, wait_for};
 use tempfile::tempdir;
 
 use crate::{
+    fake::{Fake, joined},
     running::{Running, again, general},
     tmux::Tmux,
 };
@@ -185,4 +186,30 @@ fn a_pipe_talks_on_several_channels() {
         assert_eq!(stored, texts);
     }
     server.stop();
+}
+
+#[test]
+fn a_line_that_was_begun_for_a_channel_that_cannot_be_joined_is_not_sent_to_another_at_once() {
+    let data = tempdir().unwrap();
+    let server = Fake::listen();
+    let tmux = Tmux::run(data.path(), &[], &["chat", "g", "--user", "ann", "--server", &server.address().to_string()]);
+    let mut first = server.accept_and_list();
+    first.expect("JOIN\r\n");
+    first.answer(&joined(1, 0));
+    tmux.shows(&["* on g at", "\n>"]);
+    tmux.text("/join nope");
+    tmux.keys(&["Enter"]);
+    let mut second = server.accept_greeting();
+    second.expect("LIST\r\n");
+    tmux.text("secret");
+    tmux.shows(&["\n> secret\n"]);
+    second.answer("OK\r\n{\"channels\": []}");
+    tmux.shows(&["(back to g", "\n> secret\n"]);
+    tmux.keys(&["Enter"]);
+    tmux.shows(&["not sent: another channel is shown now", "\n> secret\n"]);
+    tmux.keys(&["C-c"]);
+    tmux.text("public");
+    tmux.keys(&["Enter"]);
+    first.expect("MESSAGE\r\n{\"username\": \"ann\", \"message_content\": \"");
+    first.expect("public");
 }

@@ -258,6 +258,7 @@ impl Shell {
                     let older = messages.map(|messages| self.entries(&messages));
                     self.screen.add_older(&channel, before, older);
                 }
+                Output::Moved => self.screen.hold_line(),
                 Output::Asking(question) => self.screen.ask(question),
                 Output::Quit(verdict) => return Ok(Some(verdict)),
             }

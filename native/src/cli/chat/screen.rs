@@ -100,6 +100,13 @@ impl Screen {
         }
     }
 
+    /// Keeps a line that was begun from being sent by the next Enter, which may have been meant for another channel.
+    pub(super) fn hold_line(&mut self) {
+        if let Self::Terminal(terminal) = self {
+            terminal.hold_line();
+        }
+    }
+
     /// Sets whether the next line answers a question.
     pub(super) fn ask(&mut self, question: bool) {
         if let Self::Terminal(terminal) = self {

@@ -69,6 +69,8 @@ pub(super) enum Output {
     ReadBack { channel: ChannelName, messages: Vec<(StoredMessage, Mention)>, search: Option<String> },
     /// Messages before an id, to read back, or the reason for which there are none now.
     Older { channel: ChannelName, before: u64, messages: Result<Vec<(StoredMessage, Mention)>, String> },
+    /// The user is on another channel without having gone there: a line that was begun is not sent at once.
+    Moved,
     /// Sets whether the next line answers a question.
     Asking(bool),
     /// Ends the chat.

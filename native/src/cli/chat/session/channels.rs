@@ -59,7 +59,7 @@ impl Session {
     pub(super) fn join(&mut self, now: Time, name: &str) {
         let name = match ChannelName::try_from(name) {
             Ok(name) => name,
-            Err(error) => return self.trouble(error.to_string()),
+            Err(error) => return self.went_nowhere(error.to_string()),
         };
         if let Some(room) = self.rooms.iter().find(|room| room.name == name) {
             let id = room.id;
@@ -67,7 +67,7 @@ impl Session {
         }
         if self.rooms.len() >= MAX_ROOMS {
             let limit = format!("{MAX_ROOMS} channels are the most at once; /leave NAME leaves one");
-            return self.trouble(format!("{name} is not joined: {limit}"));
+            return self.went_nowhere(format!("{name} is not joined: {limit}"));
         }
         self.enter(name);
         self.collect(now);
@@ -93,7 +93,7 @@ impl Session {
         self.drain();
         let room = self.rooms.remove(index);
         self.shown.retain(|shown| *shown != room.id);
-        match self.back() {
+        match self.back(is_current) {
             _ if !is_current => self.note(format!("left {}", room.name)),
             Some(name) => {
                 self.note(format!("left {}; on {name}", room.name));
@@ -115,10 +115,15 @@ impl Session {
         if self.rooms.is_empty() && (!self.joined_once || room.was_joined()) {
             return self.end(Verdict { code, reason: Some(reason) });
         }
-        match self.back() {
+        if is_current && !self.options.interactive {
+            // Lines that follow were meant for it.
+            self.shown.clear();
+        }
+        match self.back(is_current && self.options.interactive) {
             _ if !is_current => self.trouble(format!("{}: {reason}", room.name)),
             Some(name) => {
                 self.trouble(format!("{reason} (back to {name})"));
+                self.outputs.push_back(Output::Moved);
                 self.show_current(false);
             }
             None => {
@@ -128,10 +133,23 @@ impl Session {
         }
     }
 
-    /// Makes the channel that was shown before, or else the last one, the current one, where there is none. Returns its
-    /// name.
-    fn back(&mut self) -> Option<ChannelName> {
-        if self.shown.is_empty() {
+    /// Handles a wish to go to a channel that cannot be fulfilled. Without a user who sees that, no channel is the current
+    /// one then: lines that follow were not meant for the one before.
+    fn went_nowhere(&mut self, reason: String) {
+        self.trouble(reason);
+        if !self.options.interactive {
+            if let Some(room) = self.current_mut() {
+                room.hide();
+            }
+            self.drain();
+            self.shown.clear();
+            self.set_tabs();
+        }
+    }
+
+    /// Returns the name of the current channel. `moves`: where there is none, the last one becomes it.
+    fn back(&mut self, moves: bool) -> Option<ChannelName> {
+        if moves && self.shown.is_empty() {
             self.shown.extend(self.rooms.last().map(|room| room.id));
         }
         self.current().map(|room| room.name.clone())
@@ -150,7 +168,9 @@ impl Session {
                 let rooms = self.rooms.iter().enumerate().map(|(index, room)| format!("{} {}", index + 1, room.name));
                 let rooms: Vec<_> = rooms.collect();
                 let rooms = if rooms.is_empty() { "none".into() } else { rooms.join(", ") };
-                self.trouble(format!("{named} is no channel of yours; they are {rooms} (/join NAME goes to another)"));
+                self.went_nowhere(format!(
+                    "{named} is no channel of yours; they are {rooms} (/join NAME goes to another)"
+                ));
             }
         }
     }

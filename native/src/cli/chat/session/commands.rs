@@ -82,7 +82,10 @@ impl Session {
             return;
         }
         match self.current_mut() {
-            None => self.trouble(format!("not sent: {text} (on no channel; /join NAME goes to one)")),
+            None => {
+                self.unsettled = true;
+                self.trouble(format!("not sent: {text} (on no channel; /join NAME goes to one)"));
+            }
             Some(room) => {
                 room.say(now, text);
                 self.collect(now);

@@ -64,6 +64,7 @@ fn words(output: &Output) -> String {
         Output::Older { before, messages: Err(reason), .. } => format!("none before {before}: {reason}"),
         Output::Tabs(tabs) => format!("tabs {}", row_of_tabs(tabs, 1000)),
         Output::Trust { server, pin } => format!("trust {server} {pin}"),
+        Output::Moved => "moved".into(),
         Output::Asking(question) => format!("asking {question}"),
         Output::Quit(verdict) => format!("quit {}", verdict.code),
         Output::Show(Shown::Message(message, mention)) => {

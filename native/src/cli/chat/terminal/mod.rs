@@ -56,6 +56,8 @@ pub(super) struct Terminal {
     searching: Option<Searching>,
     /// The line that was being typed when a question was asked, while it is open.
     set_aside: Option<Line>,
+    /// Whether the line was begun on another channel, so that Enter does not send it the first time.
+    is_held: bool,
     /// The channels that are listed above the line.
     tabs: Vec<Tab>,
     /// Messages that are read back, on the terminal's alternate screen.
@@ -92,6 +94,7 @@ impl Terminal {
             completing: None,
             searching: None,
             set_aside: None,
+            is_held: false,
             tabs: Vec::new(),
             view: None,
             is_alternate: false,
@@ -194,6 +197,12 @@ impl Terminal {
         self.changed = true;
     }
 
+    /// Keeps a line that was begun from being sent by the next Enter. Keys that wait were pressed before, too.
+    pub(super) fn hold_line(&mut self) {
+        let line = self.set_aside.as_ref().unwrap_or(&self.line);
+        self.is_held = !(line.is_empty() && self.pressed.is_empty() && self.input.is_empty());
+    }
+
     /// Sets the channels that are listed above the line.
     pub(super) fn set_tabs(&mut self, tabs: Vec<Tab>) {
         self.tabs = tabs;
@@ -253,6 +262,10 @@ impl Terminal {
                     "a paste of {length} bytes; at most {MAX_PASTE} are taken"
                 )));
             }
+            Key::Enter if self.set_aside.is_none() && mem::take(&mut self.is_held) && !line.is_empty() => {
+                let hint = "another channel is shown now than when this line was begun; Enter sends it here";
+                return Some(UserInput::Unreadable(hint.into()));
+            }
             Key::Enter => {
                 let text = line.take();
                 if self.set_aside.is_none() {
@@ -260,7 +273,10 @@ impl Terminal {
                 }
                 return Some(UserInput::Line(text));
             }
-            Key::Interrupt if !line.is_empty() => drop(line.take()),
+            Key::Interrupt if !line.is_empty() => {
+                line.take();
+                self.is_held = false;
+            }
             Key::Interrupt if self.set_aside.is_some() => return Some(UserInput::Line("n".into())),
             Key::EndOfInput if !line.is_empty() => line.delete(),
             Key::Interrupt | Key::EndOfInput => return Some(UserInput::End),

@@ -94,7 +94,7 @@ fn going_to_a_missing_channel_returns_and_misses_nothing() {
     trial.connected((2, 1));
     trial.listed((2, 1), TRACKER);
     let none = format!("! there is no channel 'other' at {TRACKER}; it lists general (back to general)");
-    let away = ["tabs 1 general +1  [2 other ?]", "list 2.1", "close 2.1", "! not sent: a", &none];
+    let away = ["tabs 1 general +1  [2 other ?]", "list 2.1", "close 2.1", "! not sent: a", &none, "moved"];
     assert_eq!(trial.wants(), [&away[..], &["8 bob: you are away", "tabs "]].concat());
     // One that nobody looks at any more is told by its name.
     trial.line("/join third");
@@ -263,4 +263,51 @@ fn a_pipe_prints_the_messages_of_one_channel_once() {
     trial.push(1, &message(9, "bob", "later"));
     let wants: Vec<_> = trial.wants().into_iter().filter(|want| !want.starts_with("tabs")).collect();
     assert_eq!(wants, ["* on general as ann", "8 bob: meanwhile", "9 bob: later"]);
+}
+
+#[test]
+fn lines_of_a_pipe_go_to_no_other_channel_than_the_one_they_were_meant_for() {
+    for fails in [
+        |trial: &mut Trial| {
+            trial.connected((2, 1));
+            trial.listed((2, 1), TRACKER);
+        },
+        |trial: &mut Trial| {
+            // It was joined, and fails for good later.
+            trial.found(2, "nope");
+            trial.joined((2, 1), 1, 0);
+            trial.delivered((2, 1));
+            trial.lose((2, 1));
+            trial.now = trial.session.poll_timeout().unwrap();
+            trial.session.handle_timeout(trial.now);
+            let lost = Lost { retry_after: None, untrusted: None, is_final: true, reason: "refused".into() };
+            trial.session.handle_lost(trial.now, (2, 2).into(), lost);
+        },
+    ] {
+        let mut trial = Trial::live(false, &[]);
+        trial.line("/join nope");
+        trial.line("a");
+        fails(&mut trial);
+        trial.line("b");
+        let wants = trial.wants();
+        let unsent = "! not sent: b (on no channel; /join NAME goes to one)";
+        assert!(
+            wants.iter().any(|want| want == unsent) && !wants.iter().any(|want| want.starts_with("say 1 ")),
+            "{wants:?}"
+        );
+        // It still is a channel of the chat.
+        trial.line("/switch general");
+        trial.line("c");
+        assert!(trial.wants().contains(&"say 1 c".into()));
+        trial.delivered(1);
+        trial.session.handle_end(trial.now);
+        assert_eq!(trial.wants().last().unwrap(), "quit 1");
+    }
+    for line in [&*format!("/join {}", "x".repeat(1000)), "/switch nope"] {
+        let mut trial = Trial::live(false, &[]);
+        trial.line(line);
+        trial.line("a");
+        let wants = trial.wants();
+        assert_eq!(wants.last().unwrap(), "! not sent: a (on no channel; /join NAME goes to one)", "{line}");
+    }
 }
