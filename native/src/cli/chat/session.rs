@@ -20,6 +20,7 @@ use chanwire_core::{
 use super::completion::{Completion, Known, complete};
 use crate::{server_address::ServerAddress, tls::Pin};
 use asking::Question;
+use channels::MAX_ROOMS;
 use room::{Failure, QUEUED, Room};
 
 pub(super) use channels::Tab;
@@ -156,6 +157,8 @@ pub(super) struct Session {
     outputs: VecDeque<Output>,
     /// The channels, in the order in which they were joined.
     rooms: Vec<Room>,
+    /// The channels that the user has left, until their messages are answered.
+    left: Vec<Room>,
     /// Counts the channels that were ever joined.
     rooms_made: u64,
     /// The channels that were shown, the present one last.
@@ -191,6 +194,7 @@ impl Session {
             seed,
             outputs: VecDeque::new(),
             rooms: Vec::new(),
+            left: Vec::new(),
             rooms_made: 0,
             shown: Vec::new(),
             tabs: Vec::new(),
@@ -222,12 +226,13 @@ impl Session {
 
     /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout).
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.rooms.iter().filter_map(Room::poll_timeout).chain(self.leaving).min()
+        self.rooms.iter().chain(&self.left).filter_map(Room::poll_timeout).chain(self.leaving).min()
     }
 
     /// Returns whether to read further lines: not while many messages are waiting.
     pub(super) fn wants_input(&self) -> bool {
-        self.leaving.is_none() && self.current().is_none_or(|room| room.outbox.waiting() < QUEUED)
+        let has_room = self.left.len() < MAX_ROOMS;
+        self.leaving.is_none() && has_room && self.current().is_none_or(|room| room.outbox.waiting() < QUEUED)
     }
 
     /// Handles a connection that was made.
@@ -277,7 +282,7 @@ impl Session {
         if self.leaving.is_some_and(|at| at <= now) {
             return self.quit();
         }
-        self.rooms.iter_mut().for_each(|room| room.handle_timeout(now));
+        self.rooms.iter_mut().chain(&mut self.left).for_each(|room| room.handle_timeout(now));
         self.collect(now);
     }
 
@@ -363,8 +368,8 @@ impl Session {
     /// Does what has become possible after a channel has changed.
     fn collect(&mut self, now: Time) {
         self.drain();
-        while let Some(index) = self.rooms.iter().position(|room| room.failure.is_some()) {
-            let mut room = self.rooms.remove(index);
+        let has_failed = |room: &Room| room.failure.is_some();
+        while let Some(mut room) = take(&mut self.rooms, has_failed).or_else(|| take(&mut self.left, has_failed)) {
             if let Some(failure) = room.failure.take() {
                 self.failed(&room, failure);
                 self.drain();
@@ -372,6 +377,10 @@ impl Session {
         }
         if self.over {
             return;
+        }
+        while let Some(mut room) = take(&mut self.left, |room| room.is_done(now)) {
+            room.leave();
+            self.take_last(&room);
         }
         self.ask();
         if self.leaving.is_some_and(|at| at <= now || self.waiting() == 0 && self.has_begun()) {
@@ -382,7 +391,10 @@ impl Session {
 
     /// Takes the outputs of the channels.
     fn drain(&mut self) {
-        for room in &mut self.rooms {
+        for room in self.rooms.iter_mut().chain(&mut self.left) {
+            if room.leaving.is_some() {
+                room.outputs.retain(|output| *output != Output::Ring);
+            }
             self.outputs.append(&mut room.outputs);
             self.unsettled |= room.unsettled;
             self.joined_once |= room.was_joined();
@@ -397,9 +409,15 @@ impl Session {
         }
     }
 
+    /// Takes the last outputs of a channel that is removed.
+    fn take_last(&mut self, room: &Room) {
+        self.outputs.extend(room.outputs.iter().cloned());
+        self.unsettled |= room.unsettled;
+    }
+
     /// Counts the messages that wait for a connection or for an answer.
     fn waiting(&self) -> usize {
-        self.rooms.iter().map(Room::waiting).sum()
+        self.rooms.iter().chain(&self.left).map(Room::waiting).sum()
     }
 
     /// Returns whether a channel was found, or there is a user who sees whether it is.
@@ -410,8 +428,8 @@ impl Session {
     fn quit(&mut self) {
         self.stop_asking();
         // Several channels' messages are told apart by the channels' names.
-        let several = self.rooms.len() > 1;
-        for room in &mut self.rooms {
+        let several = self.rooms.len() + self.left.len() > 1;
+        for room in self.rooms.iter_mut().chain(&mut self.left) {
             if several {
                 room.hide();
             }
@@ -429,6 +447,7 @@ impl Session {
 
     fn end(&mut self, verdict: Verdict) {
         self.rooms.clear();
+        self.left.clear();
         self.shown.clear();
         self.leaving = None;
         self.over = true;
@@ -442,6 +461,12 @@ impl Session {
     fn trouble(&mut self, text: impl Into<String>) {
         self.outputs.push_back(Output::Show(Shown::Trouble(text.into())));
     }
+}
+
+/// Removes the first channel that is so.
+fn take(rooms: &mut Vec<Room>, is_so: impl Fn(&Room) -> bool) -> Option<Room> {
+    let index = rooms.iter().position(is_so)?;
+    Some(rooms.remove(index))
 }
 
 /// Formats a count: `1 message`, `2 messages`.

@@ -5,10 +5,10 @@ use chanwire_core::{
     wire::{ChannelName, Username},
 };
 
-use super::{Failure, Link, Output, Room, RoomId, Session, Verdict};
+use super::{Failure, LAST_ANSWERS, Link, Output, Room, RoomId, Session, Verdict};
 
 /// The most channels at once. Each has a connection of its own.
-const MAX_ROOMS: usize = 16;
+pub(super) const MAX_ROOMS: usize = 16;
 
 /// A channel as it is listed above the input line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Session {
     }
 
     pub(super) fn room_of(&mut self, link: Link) -> Option<&mut Room> {
-        self.room(link.room)
+        self.rooms.iter_mut().chain(&mut self.left).find(|room| room.id == link.room)
     }
 
     /// Joins this channel, and shows it.
@@ -87,16 +87,26 @@ impl Session {
         };
         id.into_iter().for_each(|id| self.forget_question(id));
         let is_current = self.shown.last().copied() == id;
-        if let Some(room) = self.rooms.get_mut(index) {
-            room.leave();
-        }
-        self.drain();
-        let room = self.rooms.remove(index);
+        let mut room = self.rooms.remove(index);
+        let name = room.name.clone();
         self.shown.retain(|shown| *shown != room.id);
+        if self.left.len() >= MAX_ROOMS {
+            // The one that waits longest has waited enough.
+            self.left.iter_mut().take(1).for_each(|room| room.leaving = Some(now));
+        }
+        if room.is_done(now) {
+            room.leave();
+            self.take_last(&room);
+        } else {
+            room.drop_unconfirmed();
+            room.hide();
+            room.leaving = Some(now.after(LAST_ANSWERS));
+            self.left.push(room);
+        }
         match self.back(is_current) {
-            _ if !is_current => self.note(format!("left {}", room.name)),
-            Some(name) => {
-                self.note(format!("left {}; on {name}", room.name));
+            _ if !is_current => self.note(format!("left {name}")),
+            Some(back) => {
+                self.note(format!("left {name}; on {back}"));
                 self.show_current(false);
             }
             None => self.note("on no channel; /join NAME goes to one, /quit leaves the chat"),
@@ -107,12 +117,11 @@ impl Session {
     /// Handles a channel that cannot be joined, and is removed.
     pub(super) fn failed(&mut self, room: &Room, failure: Failure) {
         let Failure { code, reason } = failure;
-        self.outputs.extend(room.outputs.iter().cloned());
-        self.unsettled |= room.unsettled;
+        self.take_last(room);
         self.forget_question(room.id);
         let is_current = self.shown.last() == Some(&room.id);
         self.shown.retain(|shown| *shown != room.id);
-        if self.rooms.is_empty() && (!self.joined_once || room.was_joined()) {
+        if self.rooms.is_empty() && (!self.joined_once || room.was_joined() && room.leaving.is_none()) {
             return self.end(Verdict { code, reason: Some(reason) });
         }
         if is_current && !self.options.interactive {

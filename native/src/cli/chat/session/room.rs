@@ -82,6 +82,8 @@ pub(super) struct Room {
     pub(super) failure: Option<Failure>,
     /// Whether a message was not surely sent.
     pub(super) unsettled: bool,
+    /// The time at which it is left even without all answers, once the user has left it.
+    pub(super) leaving: Option<Time>,
 }
 
 /// The reason for which a channel cannot be joined.
@@ -205,6 +207,7 @@ impl Room {
             found: None,
             failure: None,
             unsettled: false,
+            leaving: None,
         };
         room.find_host();
         room
@@ -216,7 +219,7 @@ impl Room {
             Phase::Waiting { until } => Some(until),
             _ => None,
         };
-        [retry, self.resume_at].into_iter().flatten().min()
+        [retry, self.resume_at, self.leaving].into_iter().flatten().min()
     }
 
     /// Returns whether it is joined now.
@@ -440,6 +443,11 @@ impl Room {
     /// Counts the messages that wait for the connection or for an answer.
     pub(super) fn waiting(&self) -> usize {
         self.pastes.to_send() + self.outbox.waiting()
+    }
+
+    /// Returns whether nothing more is to be waited for, once the user has left it.
+    pub(super) fn is_done(&self, now: Time) -> bool {
+        self.waiting() == 0 || self.leaving.is_some_and(|at| at <= now)
     }
 
     /// Leaves the channel, and shows the unsettled messages.

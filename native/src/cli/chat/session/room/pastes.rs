@@ -95,10 +95,20 @@ impl Room {
         self.trouble(format!("not sent: {reason}"));
     }
 
-    /// Reports the pasted lines that are not sent.
+    /// Drops all pasted lines, and reports that they are not sent.
     pub(super) fn drop_pastes(&mut self) {
-        let waiting: usize = self.pastes.waiting.drain(..).map(|text| lines_of(&text).count()).sum();
-        let lines = waiting + mem::take(&mut self.pastes.to_send).len();
+        self.drop_unconfirmed();
+        let lines = mem::take(&mut self.pastes.to_send).len();
+        self.report_unsent(lines);
+    }
+
+    /// Drops the pastes that wait to be confirmed, and reports that they are not sent.
+    pub(in crate::cli::chat::session) fn drop_unconfirmed(&mut self) {
+        let lines = self.pastes.waiting.drain(..).map(|text| lines_of(&text).count()).sum();
+        self.report_unsent(lines);
+    }
+
+    fn report_unsent(&mut self, lines: usize) {
         if lines > 0 {
             self.unsettled = true;
             self.trouble(format!("not sent: {}", count(lines, "pasted line")));

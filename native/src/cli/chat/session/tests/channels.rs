@@ -118,14 +118,23 @@ fn a_channel_is_left_alone_and_shows_its_unsettled_messages() {
     trial.line("/leave third");
     assert_eq!(trial.wants(), ["! third is no channel of yours; /switch shows them"]);
     trial.line("/leave");
-    assert_eq!(trial.wants(), ["close 2.1", "! no answer came: a", "* left other; on general", "1 bob: news", "tabs "]);
+    assert_eq!(trial.wants(), ["* left other; on general", "1 bob: news", "tabs "]);
+    // It stays until the answer has come, and is not heard of.
+    trial.push((2, 1), &message(1, "bob", "Ann?"));
+    assert_eq!(trial.wants(), [""; 0]);
+    trial.delivered((2, 1));
+    assert_eq!(trial.wants(), ["close 2.1"]);
     trial.joins_another(3, "third");
     trial.line("/leave 1");
     assert_eq!(trial.wants(), ["close 1", "* left general", "tabs "]);
     trial.line("b");
     trial.line("/leave");
     let left = "* on no channel; /join NAME goes to one, /quit leaves the chat";
-    assert_eq!(trial.wants(), ["say 3.1 b", "close 3.1", "! no answer came: b", left]);
+    assert_eq!(trial.wants(), ["say 3.1 b", left]);
+    // It does not wait for ever.
+    trial.now = trial.session.poll_timeout().unwrap();
+    trial.session.handle_timeout(trial.now);
+    assert_eq!(trial.wants(), ["close 3.1", "! third: no answer came: b"]);
     trial.line("c");
     trial.line("/who");
     trial.line("/leave");
@@ -310,4 +319,58 @@ fn lines_of_a_pipe_go_to_no_other_channel_than_the_one_they_were_meant_for() {
         let wants = trial.wants();
         assert_eq!(wants.last().unwrap(), "! not sent: a (on no channel; /join NAME goes to one)", "{line}");
     }
+}
+
+#[test]
+fn a_pipe_that_leaves_a_channel_waits_for_the_answers_of_what_it_said_there() {
+    for (is_stored, code) in [(true, "quit 0"), (false, "quit 1")] {
+        let mut trial = Trial::live(false, &[]);
+        for line in ["hi", "/leave"] {
+            trial.line(line);
+        }
+        trial.session.handle_end(trial.now);
+        assert_eq!(trial.wants(), ["say 1 hi", "* on no channel; /join NAME goes to one, /quit leaves the chat"]);
+        if is_stored {
+            trial.delivered(1);
+        } else {
+            trial.now = trial.session.poll_timeout().unwrap();
+            trial.session.handle_timeout(trial.now);
+        }
+        assert_eq!(trial.wants().last().unwrap(), code);
+    }
+    // Also before the connection is made, and if the channel is not there.
+    for is_there in [true, false] {
+        let mut trial = Trial::new(false);
+        trial.line("hi");
+        trial.line("/leave");
+        trial.session.handle_end(trial.now);
+        trial.connected(1);
+        if is_there {
+            trial.listed(1, TRACKER);
+            trial.joined(1, 1, 0);
+            trial.delivered(1);
+        } else {
+            trial.answer(1, Response::Channels(Vec::new()));
+        }
+        assert_eq!(trial.wants().last().unwrap(), if is_there { "quit 0" } else { "quit 3" });
+    }
+}
+
+#[test]
+fn no_more_channels_wait_for_answers_than_there_may_be_at_once() {
+    let mut trial = Trial::live(true, &[]);
+    for room in 2..=17 {
+        assert!(trial.session.wants_input());
+        trial.joins_another(room, "other");
+        trial.line("x");
+        trial.line("/leave");
+    }
+    // A pipe waits.
+    assert!(!trial.session.wants_input());
+    trial.wants();
+    trial.joins_another(18, "other");
+    trial.line("x");
+    trial.line("/leave");
+    assert!(trial.wants().contains(&"! other: no answer came: x".into()));
+    assert_eq!(trial.session.left.len(), 16);
 }
