@@ -72,6 +72,15 @@ fn a_mention_is_highlighted_and_a_new_one_rings_the_bell_where_it_is_asked_for()
             let sent = String::from_utf8_lossy(&fs::read(&raw).unwrap()).into_owned();
             check(sent.contains("annoying"), sent.clone()).map(|()| assert_eq!(sent.matches('\u{7}').count(), bells))
         });
+        // It rings at once also while messages are read back.
+        tmux.keys(&["PPage"]);
+        tmux.shows(&["-- messages "]);
+        send(address, &format!("{name}: ann again"));
+        tmux.shows(&["[1 general +1 @1]"]);
+        wait_for("what the terminal was sent while messages are read", || {
+            let sent = String::from_utf8_lossy(&fs::read(&raw).unwrap()).into_owned();
+            check(sent.contains("+1 @1"), sent.clone()).map(|()| assert_eq!(sent.matches('\u{7}').count(), 2 * bells))
+        });
     }
     server.stop();
 }

@@ -249,7 +249,7 @@ impl Shell {
                     self.show(&shown)?;
                 }
                 Output::Show(shown) => self.show(&shown)?,
-                Output::Ring => self.screen.show(self.painter.bell(), true)?,
+                Output::Ring => self.screen.ring(self.painter.bell()),
                 Output::Tabs(tabs) => self.screen.set_tabs(tabs),
                 Output::ReadBack { channel, messages, search } => {
                     self.screen.read_back(channel.to_string(), self.entries(&messages), search);

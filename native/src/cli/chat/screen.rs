@@ -66,6 +66,13 @@ impl Screen {
         }
     }
 
+    /// Rings the terminal's bell.
+    pub(super) fn ring(&mut self, bell: &'static str) {
+        if let Self::Terminal(terminal) = self {
+            terminal.ring(bell);
+        }
+    }
+
     /// Returns whether the screen does not keep up. Plain streams are written at once.
     pub(super) fn is_behind(&self) -> bool {
         matches!(self, Self::Terminal(terminal) if terminal.is_behind())

@@ -68,6 +68,8 @@ pub(super) struct Terminal {
     view_ended: bool,
     /// Text to be shown above the line, and control sequences before it.
     above: String,
+    /// The bell, if it is to ring.
+    bell: &'static str,
     drawn: Drawn,
     /// Whether something has changed since it was drawn.
     changed: bool,
@@ -100,6 +102,7 @@ impl Terminal {
             is_alternate: false,
             view_ended: false,
             above: PASTES_ON.into(),
+            bell: "",
             drawn: Drawn::default(),
             changed: true,
             behind: false,
@@ -168,6 +171,12 @@ impl Terminal {
                 None => self.above += line,
             }
         }
+        self.changed = true;
+    }
+
+    /// Rings the bell, also while messages are read back.
+    pub(super) fn ring(&mut self, bell: &'static str) {
+        self.bell = bell;
         self.changed = true;
     }
 
@@ -349,7 +358,7 @@ impl Terminal {
             return false;
         }
         if self.view.is_some() {
-            let out = self.draw_view();
+            let out = mem::take(&mut self.bell).to_owned() + &self.draw_view();
             self.changed = false;
             self.output.write(out);
             return false;
@@ -358,7 +367,10 @@ impl Terminal {
         self.behind |= was_behind;
         self.changed = false;
         let (columns, rows) = modes::size();
-        let mut out = self.leave_alternate().to_owned() + &self.drawn.erase(columns) + &mem::take(&mut self.above);
+        let mut out = mem::take(&mut self.bell).to_owned()
+            + self.leave_alternate()
+            + &self.drawn.erase(columns)
+            + &mem::take(&mut self.above);
         if self.suspending {
             out += PASTES_OFF;
         } else {
