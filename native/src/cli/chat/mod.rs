@@ -56,7 +56,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(2);
 /// number of new messages (+) and of those that mention you (@). `/switch` and Alt with a number go from one to another.
 ///
 /// PageUp reads older messages, with their numbers, on a screen of their own, and `/search TEXT` finds text in those that
-/// were loaded.
+/// were loaded. `/delete` deletes your last message, and `/delete ID` another one, after a question; in a pipe, without.
 ///
 /// Asks the server where the channel is hosted and joins it there. When the connection is lost, it connects again,
 /// misses no message, and sends again the lines that were not answered: each has an id, under which the server stores it
