@@ -303,22 +303,16 @@ impl Room {
                 }
             }
             Phase::Looking(connection) | Phase::Joining(connection) if connection.link == link && lost.is_final => {
+                self.report_unanswered(connection.pending, &lost.reason);
                 self.fail(format!("{}: {}", connection.to, lost.reason), 1);
             }
             Phase::Looking(connection) if connection.link == link => self.tracker_failed(now, lost.reason),
             Phase::Joining(connection) if connection.link == link => {
+                self.report_unanswered(connection.pending, &lost.reason);
                 self.try_again(now, format!("{}: {}", connection.to, lost.reason), 1, lost.retry_after)
             }
             Phase::Live(connection, reading) if connection.link == link => {
-                for request in &connection.pending {
-                    match request {
-                        PendingRequest::Older(before) => self.no_older(*before, lost.reason.clone()),
-                        PendingRequest::Delete(id) => {
-                            self.trouble(format!("whether message {id} is deleted is not known: no answer came"));
-                        }
-                        _ => {}
-                    }
-                }
+                self.report_unanswered(connection.pending, &lost.reason);
                 if now.since(reading.since) >= HELD {
                     self.backoff.reset();
                 }
@@ -440,9 +434,15 @@ impl Room {
         }
     }
 
-    /// Counts the messages that wait for the connection or for an answer.
+    /// Counts the messages that wait for the connection or for an answer, and those that are being deleted.
     pub(super) fn waiting(&self) -> usize {
-        self.pastes.to_send() + self.outbox.waiting()
+        let deletions = match &self.phase {
+            Phase::Joining(connection) | Phase::Live(connection, _) => {
+                connection.pending.iter().filter(|request| matches!(request, PendingRequest::Delete(_))).count()
+            }
+            _ => 0,
+        };
+        self.pastes.to_send() + self.outbox.waiting() + deletions
     }
 
     /// Returns whether nothing more is to be waited for, once the user has left it.
@@ -470,8 +470,23 @@ impl Room {
 
     /// Gives up the connection, if there is one.
     fn hang_up(&mut self) {
-        if let Phase::Looking(connection) | Phase::Joining(connection) | Phase::Live(connection, _) = &self.phase {
+        if let Phase::Looking(connection) | Phase::Joining(connection) | Phase::Live(connection, _) = &mut self.phase {
             self.outputs.push_back(Output::Close { link: connection.link });
+            let pending = mem::take(&mut connection.pending);
+            self.report_unanswered(pending, "the connection was given up");
+        }
+    }
+
+    /// Reports the requests of a connection that is gone for whose answers the user waits.
+    fn report_unanswered(&mut self, pending: VecDeque<PendingRequest>, reason: &str) {
+        for request in pending {
+            match request {
+                PendingRequest::Older(before) => self.no_older(before, reason.into()),
+                PendingRequest::Delete(id) => {
+                    self.trouble(format!("whether message {id} is deleted is not known: no answer came"));
+                }
+                _ => {}
+            }
         }
     }
 

@@ -73,3 +73,28 @@ fn a_screen_that_lags_while_older_messages_are_read_leaves_no_channel() {
     trial.session.handle_read_on();
     assert_eq!(trial.wants(), ["8 bob: b", "tabs "]);
 }
+
+#[test]
+fn requests_of_a_connection_that_ends_or_is_given_up_while_the_channel_is_joined_again_are_told_of() {
+    for is_lost in [true, false] {
+        let mut trial = Trial::live(true, &[message(107, "ann", "mine")]);
+        trial.session.handle_behind();
+        trial.session.handle_older(trial.now, 107);
+        trial.line("/delete 107");
+        trial.line("y");
+        trial.session.handle_caught_up();
+        trial.answer(1, left());
+        trial.wants();
+        assert!(matches!(trial.session.current().unwrap().phase, Phase::Joining(_)));
+        if is_lost {
+            trial.lose(1);
+        } else {
+            // The user does not wait for the answers.
+            trial.session.handle_end(trial.now);
+            trial.session.handle_end(trial.now);
+        }
+        let wants = trial.wants();
+        let told = |start: &str| wants.iter().any(|want| want.starts_with(start));
+        assert!(told("none before 107: ") && told("! whether message 107 is deleted is not known"), "{wants:?}");
+    }
+}
