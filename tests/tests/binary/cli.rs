@@ -203,7 +203,7 @@ fn hello_shows_what_the_server_can_do() {
     let hello = client(server.address(0), &["hello"]);
     assert_eq!(
         printed(&hello),
-        "protocol: 1\nfeatures: client_message_id, presence, channels\nencrypted: false\nmax_payload: 4096\nretry_window: 3600\n"
+        "protocol: 1\nfeatures: client_message_id, presence, channels, moderation\nencrypted: false\nmax_payload: 4096\nretry_window: 3600\n"
     );
     let json = client(server.address(0), &["hello", "--json"]);
     let payload = r#"{"protocol": 1, "features": ["client_message_id", "presence", "channels", "moderation"], "encrypted": false, "max_payload": 4096, "retry_window": 3600}"#;
