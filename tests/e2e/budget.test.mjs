@@ -9,7 +9,7 @@ import { eachTest, firstLoad, FIRST_LOAD } from "./kit.mjs";
  * The engine that records and decodes, and the sandbox. The bound guards against a dependency or a table of data that
  * slips into a module unnoticed. Each new command of the protocol adds a few kilobytes.
  */
-const LATER = 700_000;
+const LATER = 740_000;
 
 let server;
 let newTab;
