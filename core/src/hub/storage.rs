@@ -53,7 +53,7 @@ pub enum Write {
     /// it. Set the digest of its key to 0, if it has one, at once or when other copies of the text are erased. Append the
     /// record of the deletion, whose id is the channel's last plus one.
     Delete {
-        /// What is left of the message.
+        /// The message without its text, as it stays.
         tombstone: StoredMessage,
         /// The record.
         record: StoredMessage,

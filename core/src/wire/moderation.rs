@@ -87,7 +87,8 @@ pub(super) const fn word_of(role: Option<Role>) -> &'static str {
 pub enum RoleTarget {
     /// An account.
     Account(AccountName),
-    /// Whoever comes from an address without an account that has a role. An IPv6 address stands for its /64 network.
+    /// All clients of an address whose account, if any, has no role of its own. An IPv6 address stands for its /64
+    /// network.
     Address(IpAddr),
     /// The account that sent the message of this number, or the address from which it came.
     SenderOf(u64),

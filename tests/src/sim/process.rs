@@ -66,7 +66,7 @@ pub(super) struct Process {
     admission: Admission,
     /// The permits of open connections, and their addresses.
     permits: BTreeMap<u64, (Permit, IpAddr)>,
-    /// What is left of each address's connects, in nanoseconds of its rate, and when that was so.
+    /// The connects that each address has left, in nanoseconds of its rate, and the time of that count.
     connects: BTreeMap<IpAddr, (u64, Time)>,
     listeners: Vec<ListenerId>,
     inputs: Vec<Input>,

@@ -1,4 +1,4 @@
-//! Who joins, who leaves and who mentions the user, in `chanwire chat` on a real terminal.
+//! Presence, departures and mentions in `chanwire chat` on a real terminal.
 
 use std::{fs, net::SocketAddr, path::Path};
 

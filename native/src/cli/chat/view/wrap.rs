@@ -12,7 +12,7 @@ const PLAIN: &str = "\u{1b}[0m";
 enum Piece<'a> {
     /// A sequence that sets or ends a colour.
     Colour(&'a str),
-    /// What is seen as one character.
+    /// A grapheme, which is seen as one character.
     Character(&'a str),
 }
 
